@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Directives that both modules understand. httpd hands a line to every module that knows its directive, so each
+ * module keeps a copy of its own and needs nothing of the other. */
+
+#ifndef MCP_CONFIG_H
+#define MCP_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "mcp_keyring.h"
+#include "mcp_store.h"
+
+/* A protected resource: `MCPResource URI [name="..."] [scopes="a b"]` */
+typedef struct {
+    const char *uri;            /* canonical (mcp_resource_canonical) */
+    const char *path;           /* path of the URI, "/" at least */
+    const char *name;           /* for people; defaults to the URI */
+    const char *scopes;         /* scopes_supported, the minimal set (RS-5); "" when none */
+    unsigned char hash[16];     /* mcp_resource_hash(uri) */
+} mcp_resource_t;
+
+/* Server-level settings that both modules share. Merged per virtual host; key file and store are global. */
+typedef struct {
+    const char *key_file;              /* MCPKeyFile */
+    mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
+    const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
+    apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
+    apr_array_header_t *scope_texts;   /* MCPScope: mcp_scope_t */
+    apr_array_header_t *origins;       /* MCPAllowOrigin: const char *, "*" allows all */
+} mcp_shared_conf_t;
+
+/* `MCPScope NAME "text for people" [implies="a b"] [optional]` */
+typedef struct {
+    const char *name;
+    const char *text;
+    const char *implies;
+    int optional;
+} mcp_scope_t;
+
+mcp_shared_conf_t *mcp_shared_create(apr_pool_t *p);
+mcp_shared_conf_t *mcp_shared_merge(apr_pool_t *p, const mcp_shared_conf_t *base, const mcp_shared_conf_t *add);
+
+/* A common beginning of both modules' server configs, which the setters below write to. */
+typedef struct {
+    mcp_shared_conf_t *shared;
+} mcp_server_conf_base_t;
+
+/**
+ * The command table entries, for the table of @a mod (a module *): its server config must begin with
+ * mcp_server_conf_base_t's member. The module travels to the setters as cmd->info.
+ */
+#define MCP_SHARED_COMMANDS(mod)                                                                       \
+    AP_INIT_TAKE1("MCPKeyFile", mcp_set_key_file, (void *)(mod), RSRC_CONF,                            \
+                  "file with the sealing keys, one `kid base64` a line"),                              \
+    AP_INIT_TAKE1("MCPStore", mcp_set_store, (void *)(mod), RSRC_CONF,                                 \
+                  "shared store: shmcb[:path(size)], memcache:host:port or memcache:/socket, "         \
+                  "redis:host:port"),                                                                  \
+    AP_INIT_TAKE1("MCPStoreTimeout", mcp_set_store_timeout, (void *)(mod), RSRC_CONF,                  \
+                  "how long the store may be silent before requests are answered 503"),                \
+    AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
+                  "issuer identifier, an https URL"),                                                  \
+    AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF,                       \
+                      "a protected resource: URI [name=...] [scopes=...]"),                            \
+    AP_INIT_TAKE_ARGV("MCPScope", mcp_set_scope, (void *)(mod), RSRC_CONF,                             \
+                      "a scope in words: NAME TEXT [implies=...] [optional]"),                         \
+    AP_INIT_ITERATE("MCPAllowOrigin", mcp_set_allow_origin, (void *)(mod), RSRC_CONF,                  \
+                    "browser origins that may call, or *")
+
+const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
+const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
+const char *mcp_set_allow_origin(cmd_parms *cmd, void *dummy, const char *arg);
+
+/** The resource that @a path (decoded, r->uri) belongs to: longest path prefix at a segment boundary, or NULL. */
+const mcp_resource_t *mcp_resource_for_path(const mcp_shared_conf_t *conf, const char *path);
+
+/** The resource with this canonical URI, or NULL. */
+const mcp_resource_t *mcp_resource_by_uri(const mcp_shared_conf_t *conf, const char *canonical);
+
+/** All that @a scope stands for: itself and, transitively, what MCPScope implies (RS-11, AS-15). */
+const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
+
+/**
+ * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
+ * open the store. Refuses a missing MCPKeyFile or MCPIssuer with the mend in the log.
+ */
+apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
+                                    server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict JSON on jansson: bounded, no duplicate members, tied to a pool. */
+
+#ifndef MCP_JSON_H
+#define MCP_JSON_H
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+/**
+ * Parse a JSON object of at most @a max bytes; duplicate members, NUL bytes in strings and trailing bytes are refused.
+ * @return the object, released with @a p (the caller does not decref), or NULL
+ */
+json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max);
+
+/** Hand a reference that the caller owns over to @a p. Returns @a json. */
+json_t *mcp_json_own(apr_pool_t *p, json_t *json);
+
+/** A string member without control characters, or NULL when absent, of another type or empty. */
+const char *mcp_json_str(const json_t *object, const char *name);
+
+/** An integer member (numbers as strings are accepted, E5/E6), or @a fallback; reals are cut, out of range refused. */
+json_int_t mcp_json_int(const json_t *object, const char *name, json_int_t fallback);
+
+/** Compact text of @a json in @a p. */
+char *mcp_json_text(apr_pool_t *p, const json_t *json);
+
+#endif

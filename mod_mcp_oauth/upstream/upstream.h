@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The upstream side: identity providers as the authorization server's flows see them. */
+
+#ifndef MCP_UPSTREAM_H
+#define MCP_UPSTREAM_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <jansson.h>
+
+#include "mcp_result.h"
+
+/* One <MCPProvider NAME> section. Secrets are references until mcp_upstream_post_config() reads them. */
+typedef struct {
+    const char *name;            /* section's name; part of the subject */
+    const char *issuer;          /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */
+    const char *client_id;       /* MCPProviderClientID */
+    const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
+    const char *secret;          /* the value, after post_config */
+    const char *auth_method;     /* MCPProviderAuthMethod: client_secret_basic (default with a secret),
+                                    client_secret_post, none */
+    const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
+    apr_array_header_t *claims;  /* MCPProviderClaims: names of id_token claims kept for policy */
+    const char *ca_file;         /* MCPProviderCAFile: PEM, instead of the system's */
+    apr_interval_time_t timeout; /* MCPProviderTimeout: for each call, default 10 s */
+} mcp_provider_t;
+
+/* What a person's sign-in, or a refresh of it, brought. All in the pool of the request. */
+typedef struct {
+    const char *subject;       /* "provider|sub": stable, never reassigned */
+    const char *username;      /* preferred_username, else email, else name, else sub */
+    const char *claims;        /* JSON object text with the kept claims */
+    const char *access_token;  /* upstream; NULL when none */
+    const char *refresh_token; /* upstream; NULL when none */
+    const char *scope;         /* upstream's, may be NULL */
+    apr_time_t expires;        /* of the upstream access token; 0 unknown */
+} mcp_identity_t;
+
+/* What goes into an authorization request at the provider. */
+typedef struct {
+    const char *redirect_uri;  /* our callback */
+    const char *state;
+    const char *nonce;
+    const char *code_verifier; /* 43 characters or more; S256 is sent */
+    const char *prompt;        /* NULL, or to be passed on: login, select_account, consent, none */
+    const char *login_hint;    /* NULL or to be passed on */
+} mcp_upstream_request_t;
+
+/** Directives: <MCPProvider NAME> and what may stand in it; a part of mod_mcp_oauth's command table. */
+#define MCP_PROVIDER_COMMANDS(mod)                                                                     \
+    AP_INIT_RAW_ARGS("<MCPProvider", mcp_provider_section, (void *)(mod), RSRC_CONF,                   \
+                     "section: an identity provider"),                                                 \
+    AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF,              \
+                  "issuer URL of the provider"),                                                       \
+    AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF,         \
+                  "client_id of this gateway at the provider"),                                        \
+    AP_INIT_TAKE1("MCPProviderClientSecret", mcp_set_provider_client_secret, (void *)(mod), RSRC_CONF, \
+                  "its secret by reference: file:, env: or exec:"),                                    \
+    AP_INIT_TAKE1("MCPProviderAuthMethod", mcp_set_provider_auth_method, (void *)(mod), RSRC_CONF,     \
+                  "client_secret_basic, client_secret_post or none"),                                  \
+    AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF,                \
+                  "scopes asked of the provider"),                                                     \
+    AP_INIT_ITERATE("MCPProviderClaims", mcp_set_provider_claims, (void *)(mod), RSRC_CONF,            \
+                    "id_token claims to keep"),                                                        \
+    AP_INIT_TAKE1("MCPProviderCAFile", mcp_set_provider_ca_file, (void *)(mod), RSRC_CONF,             \
+                  "PEM file of the CA that vouches for the provider"),                                 \
+    AP_INIT_TAKE1("MCPProviderTimeout", mcp_set_provider_timeout, (void *)(mod), RSRC_CONF,            \
+                  "limit for each call to the provider")
+
+const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args);
+const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_client_id(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_client_secret(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_auth_method(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_scope(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_ca_file(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *arg);
+
+/** pre_config/post_config duty: curl_global_init once, secrets read, sections checked. Errors are logged. */
+apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf);
+
+/** child_init duty: curl handle pool, discovery and JWKS caches, cap on concurrent upstream calls. */
+void mcp_upstream_child_init(apr_pool_t *pchild, server_rec *s);
+
+/**
+ * Build the provider's authorization URL (discovery is fetched or taken from the cache).
+ * @return OK, or a status with @a res filled (502 provider unreachable or broken, 503 too many calls waiting)
+ */
+int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *in,
+                               char **url, mcp_result_t *res);
+
+/**
+ * Redeem the provider's code: token request with PKCE and client authentication; the id_token verified with cjose
+ * against the JWKS: signature, alg from an allow-list that never holds "none" or HMAC, iss, aud (and azp), exp, nbf,
+ * iat, nonce. @a iss_param is the callback's iss parameter or NULL (RFC 9207: compared when present or advertised).
+ * @return OK and *identity, or a status with @a res filled
+ */
+int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *sent,
+                        const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res);
+
+/**
+ * Refresh at the provider. On success identity holds the new tokens (the old refresh token when none came), and the
+ * claims of a new id_token or NULL subject/claims when none came; a new id_token must keep iss and sub.
+ * @return OK; HTTP_UNAUTHORIZED with error invalid_grant when the provider honours the person no more; else 502/503
+ */
+int mcp_upstream_refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token,
+                         const char *subject, mcp_identity_t *identity, mcp_result_t *res);
+
+#endif
