@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small helpers that everything else stands on. */
+
+#include "mcp_util.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+static const char b64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
+{
+    const unsigned char *in = data;
+    char *text = apr_palloc(p, (len + 2) / 3 * 4 + 1);
+    char *out = text;
+
+    for (; len >= 3; len -= 3, in += 3) {
+        *out++ = b64url_alphabet[in[0] >> 2];
+        *out++ = b64url_alphabet[(in[0] & 3) << 4 | in[1] >> 4];
+        *out++ = b64url_alphabet[(in[1] & 15) << 2 | in[2] >> 6];
+        *out++ = b64url_alphabet[in[2] & 63];
+    }
+    if (len) {
+        unsigned second = len == 2 ? in[1] : 0;
+
+        *out++ = b64url_alphabet[in[0] >> 2];
+        *out++ = b64url_alphabet[(in[0] & 3) << 4 | second >> 4];
+        if (len == 2) {
+            *out++ = b64url_alphabet[(second & 15) << 2];
+        }
+    }
+    *out = '\0';
+    return text;
+}
+
+/* Value of a base64url character, -1 for all others. */
+static int b64url_value(unsigned char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, unsigned char **out,
+                               apr_size_t *out_len)
+{
+    apr_uint32_t bits = 0;
+    int count = 0;
+    unsigned char *data, *end;
+
+    if (len % 4 == 1) {
+        return APR_EINVAL;
+    }
+    data = end = apr_palloc(p, len / 4 * 3 + 3);
+    for (apr_size_t i = 0; i < len; i++) {
+        int value = b64url_value((unsigned char)text[i]);
+
+        if (value < 0) {
+            return APR_EINVAL;
+        }
+        bits = (bits << 6 | (apr_uint32_t)value) & 0xffffff;
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            *end++ = (unsigned char)(bits >> count);
+        }
+    }
+    if (bits & ((1u << count) - 1)) {
+        return APR_EINVAL; /* non-zero trailing bits: a second spelling of the same bytes */
+    }
+    *end = '\0';
+    *out = data;
+    *out_len = (apr_size_t)(end - data);
+    return APR_SUCCESS;
+}
+
+void mcp_sha256(const void *data, apr_size_t len, unsigned char out[MCP_SHA256_LEN])
+{
+    if (!EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL)) {
+        abort();
+    }
+}
+
+char *mcp_sha256_b64url(apr_pool_t *p, const char *text)
+{
+    unsigned char digest[MCP_SHA256_LEN];
+
+    mcp_sha256(text, strlen(text), digest);
+    return mcp_b64url_encode(p, digest, sizeof(digest));
+}
+
+void mcp_random(void *buf, apr_size_t len)
+{
+    if (len > INT_MAX || RAND_bytes(buf, (int)len) != 1) {
+        abort();
+    }
+}
+
+char *mcp_random_b64url(apr_pool_t *p, apr_size_t bytes)
+{
+    unsigned char *raw = apr_palloc(p, bytes ? bytes : 1);
+    char *text;
+
+    mcp_random(raw, bytes);
+    text = mcp_b64url_encode(p, raw, bytes);
+    OPENSSL_cleanse(raw, bytes);
+    return text;
+}
+
+int mcp_secret_equal(const char *a, const char *b)
+{
+    apr_size_t len;
+
+    if (!a || !b) {
+        return 0;
+    }
+    len = strlen(a);
+    return len == strlen(b) && CRYPTO_memcmp(a, b, len) == 0;
+}
+
+const char *mcp_mask(apr_pool_t *p, const char *secret)
+{
+    apr_size_t len;
+
+    if (!secret) {
+        return "(none)";
+    }
+    len = strlen(secret);
+    /* of a short secret, four characters would be most of it */
+    return len < 16 ? apr_psprintf(p, "***(%" APR_SIZE_T_FMT ")", len)
+                    : apr_psprintf(p, "%s...(%" APR_SIZE_T_FMT ")",
+                                   mcp_log_text(p, apr_pstrmemdup(p, secret, 4)), len);
+}
+
+const char *mcp_log_text(apr_pool_t *p, const char *text)
+{
+    char *copy;
+
+    if (!text) {
+        return "(none)";
+    }
+    copy = apr_pstrmemdup(p, text, strnlen(text, 128));
+    for (char *c = copy; *c; c++) {
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e || *c == '"' || *c == '\'' || *c == '\\') {
+            *c = '?';
+        }
+    }
+    return copy;
+}
+
+int mcp_is_header_safe(const char *value)
+{
+    for (; *value; value++) {
+        if (*value < 0x20 || *value > 0x7e) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* The next token of a space-separated list; *len is 0 at the end. */
+static const char *next_token(const char *list, apr_size_t *len)
+{
+    list += strspn(list, " ");
+    *len = strcspn(list, " ");
+    return list;
+}
+
+static int list_has(const char *list, const char *item, apr_size_t item_len)
+{
+    apr_size_t len;
+
+    for (list = next_token(list, &len); len; list = next_token(list + len, &len)) {
+        if (len == item_len && !memcmp(list, item, len)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int mcp_list_has(const char *list, const char *item)
+{
+    return list && item && *item && list_has(list, item, strlen(item));
+}
+
+const char *mcp_list_intersect(apr_pool_t *p, const char *want, const char *have)
+{
+    char *result, *end;
+    apr_size_t len;
+
+    if (!want || !have) {
+        return "";
+    }
+    result = end = apr_palloc(p, strlen(want) + 1);
+    *end = '\0';
+    for (want = next_token(want, &len); len; want = next_token(want + len, &len)) {
+        if (list_has(have, want, len) && !list_has(result, want, len)) {
+            if (end != result) {
+                *end++ = ' ';
+            }
+            memcpy(end, want, len);
+            end += len;
+            *end = '\0';
+        }
+    }
+    return result;
+}
+
+int mcp_scope_valid(const char *scope)
+{
+    int in_token = 0;
+
+    if (!*scope) {
+        return 1;
+    }
+    for (; *scope; scope++) {
+        if (*scope == ' ') {
+            if (!in_token) {
+                return 0;
+            }
+            in_token = 0;
+        }
+        else if (*scope < 0x21 || *scope > 0x7e || *scope == '"' || *scope == '\\') {
+            return 0; /* scope-token = 1*( %x21 / %x23-5B / %x5D-7E ) */
+        }
+        else {
+            in_token = 1;
+        }
+    }
+    return in_token;
+}
