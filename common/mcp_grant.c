@@ -7,7 +7,7 @@
 #include "mcp_seal.h"
 
 #define GRANT_VERSION 1
-#define GRANT_FIXED_LEN (1 + 1 + 4 + 8 + 8)
+#define GRANT_FIXED_LEN (1 + 1 + 4 + 8 + 8 + 8)
 #define GRANT_STRINGS 7
 #define TOKEN_VERSION 1
 #define TOKEN_LEN (1 + MCP_ID_LEN + 4 + 8 + 16)
@@ -139,6 +139,7 @@ void mcp_grant_encode(apr_pool_t *p, const mcp_grant_t *grant, unsigned char **o
     at = put_u32(at, grant->generation);
     at = put_seconds(at, grant->issued);
     at = put_seconds(at, grant->expires);
+    at = put_seconds(at, grant->access_expires);
     for (i = 0; i < GRANT_STRINGS; i++) {
         *at++ = (unsigned char)(lengths[i] >> 8);
         *at++ = (unsigned char)lengths[i];
@@ -163,6 +164,7 @@ apr_status_t mcp_grant_decode(apr_pool_t *p, const unsigned char *data, apr_size
     grant->generation = get_u32(at + 2);
     grant->issued = get_seconds(at + 6);
     grant->expires = get_seconds(at + 14);
+    grant->access_expires = get_seconds(at + 22);
     at += GRANT_FIXED_LEN;
 
     /* One allocation holds all strings: each loses two bytes of length and gains a NUL. */

@@ -6,7 +6,7 @@
  *   | version[1]=1 | grant id[16] | generation[4] | expires[8] seconds | SHA-256(resource)[0..15] |
  *
  *   grant record, payload in the store; integers big endian, str = length[2] bytes
- *   | version[1]=1 | flags[1] | generation[4] | issued[8] | expires[8] |
+ *   | version[1]=1 | flags[1] | generation[4] | issued[8] | expires[8] | access expires[8] |
  *   | str subject | str client_key | str client_name | str scope | str resource | str username | str claims |
  */
 
@@ -27,6 +27,7 @@ typedef struct {
     apr_uint32_t generation; /* counts refreshes; a refresh token of an older generation is a replay */
     apr_time_t issued;       /* when the person consented */
     apr_time_t expires;      /* end of the whole grant */
+    apr_time_t access_expires; /* end of its newest access token, by which open streams live on; 0 = unknown */
     const char *subject;     /* stable id at the provider; "provider|sub" */
     const char *client_key;  /* mcp_client_key(client_id): short, stable name of the client */
     const char *client_name; /* as the client calls itself; untrusted text */
