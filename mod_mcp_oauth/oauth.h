@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of mod_mcp_oauth share: its configuration, and one function for each endpoint. */
+/* What the files of mod_mcp_oauth share: its configuration, the objects that travel through a sign-in, and one
+ * function for each endpoint.
+ *
+ * Nothing is stored before a person has signed in (design principle 1). Until then an authorization request travels
+ * as sealed JSON, each stage under a purpose of its own, so that no stage can stand in for another (T5):
+ *
+ *   GET /authorize   mcp_authz_t checked          -> consent form  (MCP_PURPOSE_FORM, in the page; bound to a cookie)
+ *   POST /consent    person said yes              -> transaction   (MCP_PURPOSE_TRANSACTION, in a cookie)
+ *   GET /oauth-callback   person known            -> code          (MCP_PURPOSE_CODE) + record MCP_KIND_CODE
+ *   POST /token      client proved the verifier   -> grant, ticket, upstream tokens in the store; token pair
+ */
 
 #ifndef MCP_OAUTH_H
 #define MCP_OAUTH_H
@@ -14,20 +24,247 @@
 
 extern module AP_MODULE_DECLARE_DATA mcp_oauth_module;
 
+/* ---- configuration (config.c) ---- */
+
 typedef struct {
     mcp_shared_conf_t *shared;           /* first: mcp_server_conf_base_t */
     int enabled;                         /* MCPOAuth On|Off */
     apr_array_header_t *providers;       /* <MCPProvider>: mcp_provider_t * */
     mcp_provider_t *section;             /* the <MCPProvider> that is being read */
     apr_array_header_t *schemes;         /* MCPOAuthRedirectSchemes: private-use schemes, const char * */
+    apr_array_header_t *blocked;         /* MCPOAuthBlockClient: client keys, const char * */
     apr_interval_time_t access_lifetime; /* MCPOAuthAccessLifetime, default 1 h */
     apr_interval_time_t refresh_lifetime; /* MCPOAuthRefreshLifetime, default 30 d */
     apr_interval_time_t code_lifetime;   /* MCPOAuthCodeLifetime, default 60 s */
     apr_interval_time_t grace;           /* MCPOAuthRefreshGrace, default 30 s */
+    int restore;                         /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
     const char *name;                    /* MCPOAuthName: the organisation's name on pages */
-    const char *base_path;               /* path of the issuer, "" at the root; filled in post_config */
-    mcp_keyring_t *ring;                 /* filled in post_config */
-    mcp_store_t *store;                  /* filled in post_config */
+
+    /* filled in by mcp_oauth_finish() */
+    const char *base_url;                /* issuer without a trailing slash; all endpoint URLs begin with it */
+    const char *base_path;               /* path of the issuer, "" at the root */
+    const char *origin;                  /* scheme://host[:port] of the issuer */
+    const char *issuer_tag;              /* short hash of the issuer, in every sealed value: no mix-up between hosts */
+    const char *scopes;                  /* scopes of all resources, for the metadata */
+    int secure;                          /* the issuer is https */
+    mcp_keyring_t *ring;
+    mcp_store_t *store;
 } mcp_oauth_conf_t;
+
+extern const command_rec mcp_oauth_commands[];
+void *mcp_oauth_create(apr_pool_t *p, server_rec *s);
+void *mcp_oauth_merge(apr_pool_t *p, void *base, void *add);
+
+/** Check a server's settings and fill in what is derived from them. NULL, or what to mend. */
+const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf);
+
+/** The configuration of the request's virtual host. */
+mcp_oauth_conf_t *mcp_oauth_conf(request_rec *r);
+
+/** The <MCPProvider> called @a name (which may be followed by "|", as in a subject), or NULL. */
+const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const char *name);
+
+/**
+ * The resource that a client means by @a uri (AS-11): its canonical URI, with or without a trailing slash, a path
+ * below it, or only its origin; the first one when @a uri is NULL.
+ * @return NULL when it names none of ours: invalid_target (RFC 8707 section 2)
+ */
+const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri);
+
+/**
+ * Narrow a requested scope to what may be asked for at @a resource: its own scopes and the MCPScope names that no other
+ * resource claims. A request without a scope, or with none that we know, gets the resource's own set, which the person
+ * sees on the consent page.
+ */
+const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
+                             const char *requested);
+
+/** May @a scope, one token, be granted at @a resource? */
+int mcp_oauth_scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
+                          const char *scope);
+
+/* ---- clients (client.c) ---- */
+
+/* A client as its sealed client_id describes it. */
+typedef struct {
+    const char *id;                    /* as presented */
+    const char *key;                   /* mcp_client_key(id) */
+    const char *name;                  /* untrusted text for people, cleaned; "" when none */
+    const char *uri;                   /* its home page, untrusted; NULL when none */
+    apr_array_header_t *redirect_uris; /* const char * */
+} mcp_client_t;
+
+#define MCP_CLIENT_NAME_MAX 100  /* bytes of a client's name that are kept */
+#define MCP_CLIENT_ID_MAX 4096   /* characters of a client_id: it has to fit into a request line */
+#define MCP_REDIRECTS_MAX 20     /* redirect URIs of one client */
+
+/** Seal a registration. @return the client_id, or NULL when it would be longer than MCP_CLIENT_ID_MAX */
+char *mcp_client_seal(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client);
+
+/** Open a client_id. OK, or 401 with invalid_client: not ours, another issuer's, or blocked by the administrator. */
+int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id, mcp_client_t *client,
+                    mcp_result_t *res);
+
+/** The client of a token or revocation request: client_id in the form, or Basic with an empty password. */
+int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                            mcp_client_t *client, mcp_result_t *res);
+
+/** Is @a uri, or a loopback variant of it, registered for the client, and still allowed? (AS-7, T12) */
+int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                           const char *uri);
+
+/** Text of a stranger for people: control and bidirectional-override characters out, blanks joined, @a max bytes. */
+char *mcp_clean_text(apr_pool_t *p, const char *text, apr_size_t max);
+
+/* ---- an authorization request on its way (authz.c) ---- */
+
+typedef struct {
+    const char *client_key;
+    const char *client_name;
+    const char *redirect_uri; /* as presented, port included */
+    const char *state;        /* NULL when the client sent none */
+    const char *challenge;    /* PKCE, S256 */
+    const char *resource;     /* canonical */
+    const char *scope;        /* narrowed */
+    const char *prompt;       /* NULL, or what the provider shall do */
+    const char *login_hint;   /* NULL or for the provider */
+} mcp_authz_t;
+
+#define MCP_STATE_MAX 2048 /* bytes of a client's state */
+#define MCP_AUTHZ_MAX 2480 /* bytes of the JSON form, so that it fits into the transaction cookie with the rest */
+
+/** JSON form, with the issuer's tag; the caller owns the reference. */
+json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/** Back from JSON that was sealed by us. 1, or 0 when it is another issuer's or incomplete. */
+int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t *authz);
+
+/** Answer the client with an error (303, AS-10: iss also here). Returns OK. */
+int mcp_authz_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz, const char *error,
+                    const char *description);
+
+/** Answer the client with a code (303). Returns OK. */
+int mcp_authz_code(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz, const char *code);
+
+/* ---- grants and tokens (session.c) ---- */
+
+/* A refresh token, opened. `scope` is what the person granted; the grant's record may hold less (narrowed). */
+typedef struct {
+    mcp_grant_t grant;           /* expires: of the refresh token */
+    unsigned char epoch[8];      /* of the store that held the grant when the token was made */
+    const char *upstream_refresh; /* NULL when the provider gave none */
+} mcp_refresh_t;
+
+/** Open a refresh token of this issuer. APR_SUCCESS, APR_EINVAL, or APR_TIMEUP (expired). */
+apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token, mcp_refresh_t *out);
+
+/**
+ * Write a grant with its ticket and upstream tokens, and make the answer of the token endpoint.
+ * @param token  what goes into the refresh token; token->grant.scope is the whole granted scope
+ * @param scope  scope of the access token: the same, or narrowed
+ * @param upstream  tokens of the provider to keep, or NULL to leave the stored ones alone
+ * @param answer  set to the JSON answer; released with the request
+ * @return APR_SUCCESS, MCP_EDOWN, or APR_EGENERAL: revoked meanwhile
+ */
+apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp_refresh_t *token,
+                               const char *scope, const mcp_identity_t *upstream, json_t **answer);
+
+/**
+ * Revoke a grant so that neither a refresh nor a redemption that runs at the same time can bring it back.
+ * Everything in this module that takes a grant back calls this.
+ * @return APR_SUCCESS or MCP_EDOWN
+ */
+apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
+                                const unsigned char id[MCP_ID_LEN], const char *why);
+
+/** Upstream tokens of a grant. As mcp_store_get. */
+apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
+                                  const unsigned char id[MCP_ID_LEN], mcp_identity_t *upstream);
+
+/** Store id of a ticket and a successor: grant id, generation big endian. */
+#define MCP_TICKET_LEN (MCP_ID_LEN + 4)
+void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation, unsigned char out[MCP_TICKET_LEN]);
+
+/* ---- pages (page.c) ---- */
+
+/* What a page has to tell a person that something went wrong. */
+typedef enum {
+    MCP_PAGE_BAD_REQUEST,    /* the client's request is malformed */
+    MCP_PAGE_UNKNOWN_CLIENT, /* client_id does not open */
+    MCP_PAGE_REDIRECT,       /* redirect_uri is not registered */
+    MCP_PAGE_EXPIRED,        /* consent form or transaction is too old or used */
+    MCP_PAGE_WRONG_BROWSER,  /* this browser did not begin this sign-in */
+    MCP_PAGE_FORGED,         /* the consent did not come from our page */
+    MCP_PAGE_METHOD,         /* wrong method */
+    MCP_PAGE_TOO_LARGE,      /* more than we read */
+    MCP_PAGE_UNAVAILABLE,    /* store or provider is down */
+    MCP_PAGE_COUNT
+} mcp_page_e;
+
+/** Text for HTML, element content and double- or single-quoted attributes alike (T9). */
+const char *mcp_html(apr_pool_t *p, const char *text);
+
+/** Status, security headers and the frame of a page up to <main>. */
+void mcp_page_begin(request_rec *r, const mcp_oauth_conf_t *conf, int status, const char *title);
+
+/** The rest of the frame. Returns OK. */
+int mcp_page_end(request_rec *r);
+
+/** A whole error page with a reference id that is found in the log beside @a log. Returns OK. */
+int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page, const char *log);
+
+/** 303 to @a url with the headers of our pages. Returns OK. */
+int mcp_page_redirect(request_rec *r, const char *url);
+
+/* ---- browser and transaction cookies (browser.c) ---- */
+
+/** The browser's random name from its cookie, or a new one, for which the cookie is set. */
+const char *mcp_browser_ensure(request_rec *r, const mcp_oauth_conf_t *conf);
+
+/** The browser's random name, NULL when it has none. */
+const char *mcp_browser_get(request_rec *r, const mcp_oauth_conf_t *conf);
+
+/** Hash of a browser's name, as sealed values carry it. */
+const char *mcp_browser_tag(apr_pool_t *p, const char *browser);
+
+/**
+ * Set the transaction cookie for @a state, and drop the oldest ones of this browser so that the Cookie header stays
+ * below httpd's limit. 1, or 0 when the value is too long.
+ */
+int mcp_tx_set(request_rec *r, const mcp_oauth_conf_t *conf, const char *state, const char *sealed);
+
+/** The transaction cookie for @a state, or NULL. */
+const char *mcp_tx_get(request_rec *r, const mcp_oauth_conf_t *conf, const char *state);
+
+/** Delete it. */
+void mcp_tx_clear(request_rec *r, const mcp_oauth_conf_t *conf, const char *state);
+
+#define MCP_TX_STATE_LEN 22 /* our state at the provider: 128 random bits */
+#define MCP_CONSENT_LIFETIME apr_time_from_sec(15 * 60)
+#define MCP_TX_LIFETIME apr_time_from_sec(10 * 60)
+
+/* ---- endpoints: one function each; they answer whatever comes and return OK ---- */
+
+int mcp_metadata_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_jwks_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
+
+/** Does @a path (r->uri) name an authorization server metadata document in any form that clients probe (AS-5)? */
+int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid, int *known);
+
+/** The consent page for a checked request. */
+int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client, const mcp_authz_t *authz);
+
+/** grant_type=refresh_token; the client is authenticated. */
+int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                      const mcp_client_t *client);
+
+/** Body of a POST of a form to a machine endpoint, parsed; OK, or the JSON error is sent and DONE returned. */
+int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **form);
 
 #endif

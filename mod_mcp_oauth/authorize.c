@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET /authorize: every check before any redirect (T12), then the consent page.
+ *
+ * Until the client and its redirect URI are known to be good, errors are pages for the person; from then on they go to
+ * the client (RFC 6749 section 4.1.2.1), with iss (AS-10).
+ */
+
+#include "oauth.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "mcp_form.h"
+#include "mcp_http.h"
+#include "mcp_json.h"
+#include "mcp_log.h"
+#include "mcp_util.h"
+
+APLOG_USE_MODULE(mcp_oauth);
+
+#define LOGIN_HINT_MAX 256
+
+static int has_control(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* code_challenge: 43 to 128 unreserved characters (RFC 7636 section 4.2) */
+static int is_challenge(const char *text)
+{
+    apr_size_t len = strlen(text);
+
+    return len >= 43 && len <= 128
+        && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == len;
+}
+
+/* Client and redirect URI. OK, or the page is sent and DONE returned. */
+static int check_client(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                        mcp_client_t *client, mcp_authz_t *authz)
+{
+    const char *uri = mcp_form_get(form, "redirect_uri");
+    mcp_result_t res = { 0 };
+
+    if (mcp_client_open(r->pool, conf, mcp_form_get(form, "client_id"), client, &res) != OK) {
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, res.log ? res.log : res.description);
+        return DONE;
+    }
+    /* It may be left out when there is only one (RFC 6749 section 3.1.2.3). */
+    if (!uri && client->redirect_uris->nelts == 1) {
+        uri = APR_ARRAY_IDX(client->redirect_uris, 0, const char *);
+    }
+    if (!uri || !mcp_client_redirect_ok(r->pool, conf, client, uri)) {
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_REDIRECT,
+                       apr_psprintf(r->pool, "client=%s asked for %s", client->key,
+                                    uri ? mcp_log_text(r->pool, uri) : "no redirect_uri"));
+        return DONE;
+    }
+    authz->client_key = client->key;
+    authz->client_name = client->name;
+    authz->redirect_uri = uri;
+    return OK;
+}
+
+/* prompt (OpenID Connect Core section 3.1.2.1): consent is ours and shown anyway; what concerns the person's session is
+ * the provider's; none cannot be done, because nobody has consented yet when nothing may be shown. */
+static int check_prompt(const char *prompt, mcp_authz_t *authz, mcp_result_t *res)
+{
+    if (!prompt || !*prompt) {
+        return OK;
+    }
+    if (mcp_list_has(prompt, "none")) {
+        return !strcmp(prompt, "none")
+            ? mcp_fail(res, HTTP_BAD_REQUEST, "interaction_required", "the person has to be asked for consent", NULL)
+            : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "prompt holds none and something else", NULL);
+    }
+    authz->prompt = mcp_list_has(prompt, "login")              ? "login"
+                    : mcp_list_has(prompt, "select_account") ? "select_account"
+                                                              : NULL;
+    return OK;
+}
+
+static int check_pkce(const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
+{
+    const char *method = mcp_form_get(form, "code_challenge_method");
+
+    authz->challenge = mcp_form_get(form, "code_challenge");
+    if (!authz->challenge || !*authz->challenge) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge is required (PKCE)", NULL);
+    }
+    if (!method || strcmp(method, "S256")) { /* absent means plain (RFC 7636 section 4.3) */
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge_method must be S256", NULL);
+    }
+    if (!is_challenge(authz->challenge)) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge is malformed", NULL);
+    }
+    return OK;
+}
+
+static int check_target(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                        mcp_authz_t *authz, mcp_result_t *res)
+{
+    const char *scope = mcp_form_get(form, "scope");
+    const mcp_resource_t *resource = mcp_oauth_resource(r->pool, conf, mcp_form_get(form, "resource"));
+
+    if (!resource) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", "the resource is not protected by this server", NULL);
+    }
+    if (scope && !mcp_scope_valid(scope)) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "scope is malformed", NULL);
+    }
+    authz->resource = resource->uri;
+    authz->scope = mcp_oauth_narrow(r->pool, conf, resource, scope);
+    return OK;
+}
+
+/* Everything that is answered to the client. */
+static int check_request(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                         mcp_authz_t *authz, mcp_result_t *res)
+{
+    const char *type = mcp_form_get(form, "response_type"), *mode = mcp_form_get(form, "response_mode");
+    const char *hint = mcp_form_get(form, "login_hint");
+
+    if (mcp_form_get(form, "request")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "request_not_supported", NULL, NULL);
+    }
+    if (mcp_form_get(form, "request_uri")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "request_uri_not_supported", NULL, NULL);
+    }
+    if (!type || !*type) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "response_type is missing", NULL);
+    }
+    if (strcmp(type, "code")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "unsupported_response_type", "response_type must be code", NULL);
+    }
+    if (mode && strcmp(mode, "query")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "response_mode must be query", NULL);
+    }
+    if (check_pkce(form, authz, res) != OK || check_target(r, conf, form, authz, res) != OK) {
+        return res->status;
+    }
+    if (hint && *hint && strlen(hint) <= LOGIN_HINT_MAX && !has_control(hint)) {
+        authz->login_hint = hint;
+    }
+    return check_prompt(mcp_form_get(form, "prompt"), authz, res);
+}
+
+/* The client's state: opaque, but bounded, because it travels in a cookie. */
+static int check_state(const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
+{
+    const char *state = mcp_form_get(form, "state");
+
+    if (!state || !*state) {
+        return OK;
+    }
+    if (strlen(state) > MCP_STATE_MAX || has_control(state)) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "state is too long or holds control characters",
+                        NULL);
+    }
+    authz->state = state;
+    return OK;
+}
+
+static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t *authz, mcp_result_t *res)
+{
+    json_t *json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
+
+    if (strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX) {
+        return OK;
+    }
+    authz->login_hint = NULL; /* the one thing that is only a convenience */
+    json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
+    return strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX
+        ? OK
+        : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "state, scope and redirect_uri are too long together",
+                   NULL);
+}
+
+int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
+{
+    const char *query = r->args ? r->args : "", *twice;
+    apr_array_header_t *form;
+    mcp_authz_t authz = { 0 };
+    mcp_result_t res = { 0 };
+    mcp_client_t client;
+
+    if (r->method_number != M_GET) {
+        apr_table_setn(r->headers_out, "Allow", "GET, HEAD");
+        return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
+    }
+    if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS) {
+        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST, "the query is malformed");
+    }
+    /* RFC 6749 section 3.1; several resources (RFC 8707 section 2) are not served, a token has one audience. Which of
+     * two values is meant cannot be known, so not even the redirect URI is trusted (T28). */
+    twice = mcp_form_duplicate(form, NULL);
+    if (twice) {
+        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                              apr_pstrcat(r->pool, "parameter twice: ", mcp_log_text(r->pool, twice), NULL));
+    }
+    if (check_client(r, conf, form, &client, &authz) != OK) {
+        return OK;
+    }
+    if (check_state(form, &authz, &res) != OK || check_request(r, conf, form, &authz, &res) != OK
+        || check_size(r, conf, &authz, &res) != OK) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0221) "authorization of client=%s refused: %s, %s",
+                      client.key, res.error, res.description ? res.description : "-");
+        return mcp_authz_error(r, conf, &authz, res.error, res.description);
+    }
+    return mcp_consent_page(r, conf, &client, &authz);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mod_mcp_oauth: an OAuth 2.1 authorization server for MCP clients that brokers the sign-in to an OpenID provider.
+ * This file is the table of contents: which path is answered by which function, and which hooks lead there. */
+
+#include "oauth.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+#include "mcp_http.h"
+#include "mcp_log.h"
+
+#define HANDLER "mcp-oauth"
+
+typedef int handler_fn(request_rec *r, mcp_oauth_conf_t *conf);
+
+/* Endpoints, below the issuer's path. Those of the reference gateway, so that an application that is registered at the
+ * provider with its callback goes on working. */
+static const struct {
+    const char *path;
+    handler_fn *answer;
+} endpoints[] = {
+    { "/authorize", mcp_authorize_handler },
+    { "/consent", mcp_consent_handler },
+    { "/oauth-callback", mcp_callback_handler },
+    { "/token", mcp_token_handler },
+    { "/register", mcp_register_handler },
+    { "/revoke", mcp_revoke_handler },
+    { "/jwks", mcp_jwks_handler },
+};
+
+/* Where a request goes: made in translate_name, used in the handler. */
+typedef struct {
+    handler_fn *answer;
+    const mcp_resource_t *resource; /* protected resource metadata: NULL with answer for an unknown one */
+} route_t;
+
+static int answer_prm(request_rec *r, mcp_oauth_conf_t *conf)
+{
+    const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
+
+    return mcp_prm_answer(r, conf->shared, route->resource);
+}
+
+static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_resource_t **resource)
+{
+    apr_size_t len;
+    int openid, known;
+
+    if (!r->uri || *r->uri != '/') {
+        return NULL;
+    }
+    if (conf->shared->resources && conf->shared->resources->nelts && mcp_prm_match(r, conf->shared, resource)) {
+        return answer_prm;
+    }
+    if (!conf->enabled) {
+        return NULL;
+    }
+    if (mcp_metadata_match(r->pool, conf, r->uri, &openid, &known)) {
+        return mcp_metadata_handler;
+    }
+    len = strlen(conf->base_path);
+    if (strncmp(r->uri, conf->base_path, len)) {
+        return NULL;
+    }
+    for (apr_size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
+        if (!strcmp(r->uri + len, endpoints[i].path)) {
+            return endpoints[i].answer;
+        }
+    }
+    return NULL;
+}
+
+/* Before mod_proxy, mod_alias and mod_rewrite, so that no mapping of the MCP server can take an endpoint away. */
+static int translate_name(request_rec *r)
+{
+    const mcp_resource_t *resource = NULL;
+    handler_fn *answer = find(r, mcp_oauth_conf(r), &resource);
+    route_t *route;
+
+    if (!answer) {
+        return DECLINED;
+    }
+    route = apr_palloc(r->pool, sizeof(*route));
+    route->answer = answer;
+    route->resource = resource;
+    ap_set_module_config(r->request_config, &mcp_oauth_module, route);
+    r->handler = HANDLER;
+    r->filename = apr_pstrdup(r->pool, r->uri); /* of no file: other modules want one to be set */
+    return OK;
+}
+
+static int is_ours(request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &mcp_oauth_module) != NULL;
+}
+
+/* No file, hence no directory walk and no MIME type. */
+static int map_to_storage(request_rec *r)
+{
+    return is_ours(r) ? OK : DECLINED;
+}
+
+static int type_checker(request_rec *r)
+{
+    return is_ours(r) ? OK : DECLINED;
+}
+
+/* Endpoints and metadata that lie below a guarded location, such as that of an MCP server at the root, are reached by
+ * those who have no token yet. Only AuthType MCP is passed over: what else an administrator demands here holds. */
+static int access_checker_ex(request_rec *r)
+{
+    const char *type = is_ours(r) ? ap_auth_type(r) : NULL;
+
+    return type && !ap_cstr_casecmp(type, "MCP") ? OK : DECLINED;
+}
+
+/* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have replaced. */
+static int handler(request_rec *r)
+{
+    const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
+
+    return route ? route->answer(r, mcp_oauth_conf(r)) : DECLINED;
+}
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    return mcp_store_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* Also run by configtest, so that what is missing is named before a restart. */
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    for (; s; s = s->next) {
+        const char *why = mcp_oauth_finish(pconf, ap_get_module_config(s->module_config, &mcp_oauth_module));
+
+        if (why) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT | APLOG_STARTUP, 0, s, MCP_LOG(0202) "%s: %s",
+                         s->server_hostname ? s->server_hostname : "server", why);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
+    apr_array_header_t *done = NULL;
+    mcp_keyring_t *ring = NULL;
+    mcp_store_t *store = NULL;
+
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK; /* the first of the two passes at start-up: thrown away */
+    }
+    for (server_rec *s = main_server; s; s = s->next) {
+        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
+
+        if (!conf->enabled) {
+            continue;
+        }
+        if (!store
+            && mcp_shared_post_config(global->shared, &ring, &store, main_server, pconf, ptemp) != APR_SUCCESS) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        conf->ring = ring;
+        conf->store = store;
+        if (conf->providers != done) { /* virtual hosts inherit the same sections */
+            if (mcp_upstream_post_config(conf->providers, s, pconf) != APR_SUCCESS) {
+                return HTTP_INTERNAL_SERVER_ERROR;
+            }
+            done = conf->providers;
+        }
+    }
+    return OK;
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *main_server)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
+
+        if (conf->store) {
+            mcp_store_child_init(conf->store, pchild);
+            mcp_upstream_child_init(pchild, main_server);
+            return;
+        }
+    }
+}
+
+static void register_hooks(apr_pool_t *p)
+{
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_check_access_ex(access_checker_ex, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+AP_DECLARE_MODULE(mcp_oauth) = {
+    STANDARD20_MODULE_STUFF,
+    NULL, /* per-directory configuration */
+    NULL,
+    mcp_oauth_create,
+    mcp_oauth_merge,
+    mcp_oauth_commands,
+    register_hooks
+};

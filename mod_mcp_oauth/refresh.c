@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* grant_type=refresh_token: rotation that bears repetition, tells reuse, and survives the loss of the store.
+ *
+ * Each generation of a refresh token has a ticket in the store. Who removes it is the one that rotates:
+ *
+ *     remove TICKET(n) --won--> SUCCESSOR(n) = pending --> ask the provider when its token has run out
+ *         |                      --> TICKET(n+1), GRANT(n+1) --> SUCCESSOR(n) = the answer, for the grace time
+ *         |
+ *        lost --> SUCCESSOR(n) an answer:  the same answer (T27, hosted clients refresh from two places at once)
+ *                 SUCCESSOR(n) pending:    wait for it, 3 s at most, then 503
+ *                 none, GRANT newer:       an old token is used again: revoke everything (AS-9, RFC 9700 4.14.2)
+ *                 none, GRANT missing:     under the same store epoch it was revoked; under another the store was
+ *                                          lost, and the grant is made anew from the token (design principle 4)
+ *                 none, GRANT not newer:   the winner died on the way: one of the waiting takes its place
+ */
+
+#include "oauth.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "mcp_form.h"
+#include "mcp_http.h"
+#include "mcp_json.h"
+#include "mcp_log.h"
+#include "mcp_util.h"
+
+APLOG_USE_MODULE(mcp_oauth);
+
+#define POLL apr_time_from_msec(20)
+#define WAIT_MAX apr_time_from_sec(3)
+#define SETTLE apr_time_from_msec(50)      /* longer than two writes to the store take */
+#define PENDING_LIFETIME apr_time_from_sec(30)
+
+typedef struct {
+    request_rec *r;
+    mcp_oauth_conf_t *conf;
+    mcp_refresh_t token;
+    const char *scope;                    /* of the new access token */
+    unsigned char ticket[MCP_TICKET_LEN]; /* of the presented generation */
+} refresh_t;
+
+typedef enum { SUCCESSOR_NONE, SUCCESSOR_PENDING, SUCCESSOR_READY, SUCCESSOR_DOWN } successor_e;
+
+static int invalid_grant(const refresh_t *x, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0271) "refresh of client=%s refused: %s",
+                  x->token.grant.client_key, why);
+    return mcp_send_oauth_error(x->r, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more");
+}
+
+/* ---- successors ---- */
+
+static void put_successor(const refresh_t *x, json_t *answer, apr_interval_time_t lifetime)
+{
+    apr_time_t now = apr_time_now();
+    json_t *json = mcp_json_own(x->r->pool, json_object());
+    const char *text;
+
+    json_object_set_new(json, "t", json_integer(apr_time_sec(now)));
+    if (answer) {
+        json_object_set(json, "a", answer);
+    }
+    text = mcp_json_text(x->r->pool, json);
+    mcp_store_put(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, now + lifetime, text, strlen(text),
+                  x->r->pool);
+}
+
+static void drop_successor(const refresh_t *x)
+{
+    mcp_store_remove(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, x->r->pool);
+}
+
+static successor_e get_successor(const refresh_t *x, json_t **answer)
+{
+    json_t *json;
+    unsigned char *data;
+    apr_status_t rv;
+    apr_size_t len;
+    json_int_t age, left;
+
+    rv = mcp_store_get(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool);
+    if (rv != APR_SUCCESS) {
+        return rv == MCP_EDOWN ? SUCCESSOR_DOWN : SUCCESSOR_NONE;
+    }
+    json = mcp_json_parse(x->r->pool, (const char *)data, len, len);
+    *answer = json ? json_object_get(json, "a") : NULL;
+    if (!json_is_object(*answer)) {
+        return SUCCESSOR_PENDING;
+    }
+    age = apr_time_sec(apr_time_now()) - mcp_json_int(json, "t", 0);
+    left = mcp_json_int(*answer, "expires_in", 0) - age;
+    json_object_set_new(*answer, "expires_in", json_integer(left > 0 ? left : 0));
+    return SUCCESSOR_READY;
+}
+
+/* ---- the provider ---- */
+
+/*
+ * Does the provider still stand by this person? It is asked when its own access token has run out (W27), and always
+ * when a grant is restored. New tokens go to *fresh.
+ * @return OK (*asked tells whether it was), HTTP_UNAUTHORIZED: no more; else it cannot say now
+ */
+static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int *asked)
+{
+    const mcp_provider_t *provider = mcp_provider_by_name(x->conf, x->token.grant.subject);
+    const char *refresh_token = x->token.upstream_refresh;
+    mcp_identity_t stored;
+    mcp_result_t res = { 0 };
+    apr_status_t rv;
+    int rc;
+
+    *asked = 0;
+    rv = mcp_session_upstream(x->r, x->conf, x->token.grant.id, &stored);
+    if (rv == MCP_EDOWN) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    if (stored.refresh_token) {
+        refresh_token = stored.refresh_token;
+    }
+    if (!provider) { /* its section is gone from the configuration: nobody vouches for the person any more */
+        return HTTP_UNAUTHORIZED;
+    }
+    if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now())) {
+        return OK;
+    }
+    rc = mcp_upstream_refresh(x->r, provider, refresh_token, x->token.grant.subject, fresh, &res);
+    if (rc == OK) {
+        *asked = 1;
+        if (!fresh->refresh_token) {
+            fresh->refresh_token = refresh_token;
+        }
+        return OK;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, MCP_LOG(0272) "provider %s did not refresh \"%s\": %s",
+                  provider->name, mcp_log_text(x->r->pool, x->token.grant.subject),
+                  res.log ? res.log : res.description ? res.description : "-");
+    if (rc == HTTP_UNAUTHORIZED) {
+        return rc;
+    }
+    /* Out of reach. A running grant goes on, for the provider did not withdraw it, and is asked about again at the next
+     * refresh; one that is to be restored waits. */
+    return must ? HTTP_SERVICE_UNAVAILABLE : OK;
+}
+
+/* ---- rotation ---- */
+
+/* Undo the claim to this generation, so that the client can try again. */
+static int give_back(const refresh_t *x)
+{
+    mcp_store_put(x->conf->store, MCP_KIND_TICKET, x->ticket, MCP_TICKET_LEN, x->token.grant.expires, "1", 1,
+                  x->r->pool);
+    drop_successor(x);
+    return mcp_send_store_down(x->r);
+}
+
+/* The caller is the only one that may answer for this generation. */
+static int rotate(refresh_t *x, int restoring)
+{
+    mcp_grant_t *grant = &x->token.grant;
+    mcp_identity_t fresh = { 0 };
+    json_t *answer = NULL;
+    apr_time_t expires = grant->expires;
+    mcp_grant_t current;
+    apr_status_t rv;
+    int rc, asked;
+
+    put_successor(x, NULL, PENDING_LIFETIME);
+    rv = mcp_grant_get(x->conf->store, grant->id, &current, x->r->pool);
+    if (rv == MCP_EDOWN) {
+        return give_back(x);
+    }
+    if (rv == APR_SUCCESS && (current.flags & MCP_GRANT_REVOKED)) {
+        drop_successor(x);
+        return invalid_grant(x, "the grant was revoked");
+    }
+    rc = ask_provider(x, restoring, &fresh, &asked);
+    if (rc == HTTP_UNAUTHORIZED) {
+        drop_successor(x);
+        mcp_session_revoke(x->r, x->conf, grant->id, "the identity provider honours it no more");
+        return invalid_grant(x, "the identity provider honours the person no more");
+    }
+    if (rc != OK) {
+        return give_back(x);
+    }
+    if (asked) {
+        x->token.upstream_refresh = fresh.refresh_token;
+        grant->claims = fresh.claims ? fresh.claims : grant->claims;
+        grant->username = fresh.username ? fresh.username : grant->username;
+    }
+    grant->generation++;
+    rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope, asked ? &fresh : NULL, &answer);
+    if (rv == APR_EGENERAL) {
+        drop_successor(x);
+        return invalid_grant(x, "the grant was revoked meanwhile");
+    }
+    if (rv != APR_SUCCESS) {
+        grant->expires = expires;
+        return give_back(x);
+    }
+    if (x->conf->grace) {
+        put_successor(x, answer, x->conf->grace);
+    }
+    else {
+        drop_successor(x);
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0273) "refreshed \"%s\" client=%s resource=%s%s",
+                  mcp_log_text(x->r->pool, grant->subject), grant->client_key, grant->resource,
+                  restoring ? ", restored after a loss of the store" : "");
+    return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
+}
+
+/*
+ * Where no ticket is there to be removed, one of several callers is chosen by who writes last: after the writes have
+ * settled each reads whose mark stayed. A caller that comes later finds the chosen one's pending successor.
+ * @return 1 for the chosen one
+ */
+static int claim(const refresh_t *x)
+{
+    unsigned char mark[MCP_ID_LEN], *data;
+    apr_size_t len;
+    json_t *answer;
+
+    mcp_random(mark, sizeof(mark));
+    if (mcp_store_put(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
+                      apr_time_now() + PENDING_LIFETIME, mark, sizeof(mark), x->r->pool) != APR_SUCCESS) {
+        return 0;
+    }
+    apr_sleep(SETTLE);
+    return get_successor(x, &answer) == SUCCESSOR_NONE
+        && mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool)
+               == APR_SUCCESS
+        && len == sizeof(mark) && !memcmp(data, mark, sizeof(mark));
+}
+
+/* What the missing ticket means, as far as it can be told now. */
+typedef enum { VERDICT_WAIT, VERDICT_REUSE, VERDICT_REVOKED, VERDICT_LOST, VERDICT_DEAD_WINNER, VERDICT_DOWN } verdict_e;
+
+static verdict_e judge(const refresh_t *x, int waited_out)
+{
+    unsigned char epoch[8];
+    mcp_grant_t current;
+    json_t *answer;
+    apr_status_t rv = mcp_grant_get(x->conf->store, x->token.grant.id, &current, x->r->pool);
+
+    if (rv == MCP_EDOWN) {
+        return VERDICT_DOWN;
+    }
+    /* The winner may have written its first mark between the caller's look and this one. */
+    if (get_successor(x, &answer) != SUCCESSOR_NONE) {
+        return VERDICT_WAIT;
+    }
+    if (rv != APR_SUCCESS) {
+        if (mcp_store_epoch(x->conf->store, epoch, x->r->pool) != APR_SUCCESS) {
+            return VERDICT_DOWN;
+        }
+        return memcmp(epoch, x->token.epoch, sizeof(epoch)) ? VERDICT_LOST : VERDICT_REVOKED;
+    }
+    if (current.flags & MCP_GRANT_REVOKED) {
+        return VERDICT_REVOKED;
+    }
+    if (current.generation > x->token.grant.generation) {
+        return VERDICT_REUSE;
+    }
+    return waited_out ? VERDICT_DEAD_WINNER : VERDICT_WAIT;
+}
+
+/* The ticket was gone. */
+static int late(refresh_t *x)
+{
+    apr_time_t until = apr_time_now() + WAIT_MAX;
+
+    for (int polls = 0;; polls++) {
+        int waited_out = apr_time_now() >= until;
+        json_t *answer;
+
+        switch (get_successor(x, &answer)) {
+        case SUCCESSOR_READY:
+            return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
+        case SUCCESSOR_DOWN:
+            return mcp_send_store_down(x->r);
+        case SUCCESSOR_PENDING:
+            if (waited_out) {
+                return mcp_send_store_down(x->r);
+            }
+            break;
+        case SUCCESSOR_NONE:
+            switch (judge(x, waited_out)) {
+            case VERDICT_DOWN:
+                return mcp_send_store_down(x->r);
+            case VERDICT_REVOKED:
+                return invalid_grant(x, "the grant was revoked");
+            case VERDICT_REUSE:
+                ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+                              MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
+                              x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
+                mcp_session_revoke(x->r, x->conf, x->token.grant.id, "a used refresh token was presented again");
+                return invalid_grant(x, "it was used before");
+            case VERDICT_LOST:
+                if (!x->conf->restore) {
+                    return invalid_grant(x, "the store was lost and MCPOAuthRestore is Off");
+                }
+                if (polls && claim(x)) {
+                    return rotate(x, 1);
+                }
+                break;
+            case VERDICT_DEAD_WINNER:
+                if (claim(x)) {
+                    return rotate(x, 0);
+                }
+                until = apr_time_now() + WAIT_MAX; /* somebody else was chosen */
+                break;
+            case VERDICT_WAIT:
+                break;
+            }
+        }
+        if (waited_out && polls > 400) {
+            return mcp_send_store_down(x->r);
+        }
+        apr_sleep(POLL);
+    }
+}
+
+/* ---- the request ---- */
+
+/* Scope of the new access token: what was granted, or the part of it that is asked for. More than was granted is
+ * refused (RFC 6749 section 6); scopes that mean nothing here, such as offline_access, are passed over. */
+static int narrow(const refresh_t *x, const mcp_resource_t *resource, const char *wanted, const char **scope,
+                  mcp_result_t *res)
+{
+    const char *granted = x->token.grant.scope;
+    const char *all = mcp_scope_expand(x->r->pool, x->conf->shared, granted), *kept = "";
+    char *list, *token, *last = NULL;
+
+    *scope = granted;
+    if (!wanted || !*wanted) {
+        return OK;
+    }
+    if (!mcp_scope_valid(wanted)) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "scope is malformed", NULL);
+    }
+    list = apr_pstrdup(x->r->pool, wanted);
+    for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last)) {
+        if (mcp_list_has(all, token)) {
+            kept = *kept ? apr_pstrcat(x->r->pool, kept, " ", token, NULL) : token;
+        }
+        else if (mcp_oauth_scope_known(x->r->pool, x->conf, resource, token)) {
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "more is asked for than was granted", NULL);
+        }
+    }
+    if (*kept) {
+        *scope = kept;
+    }
+    return OK;
+}
+
+/* Everything that needs no store. */
+static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_t *client, mcp_result_t *res)
+{
+    const char *text = mcp_form_get(form, "refresh_token"), *wanted = mcp_form_get(form, "resource");
+    const mcp_resource_t *resource, *asked;
+
+    if (!text || !*text) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "refresh_token is missing", NULL);
+    }
+    if (mcp_refresh_open(x->r->pool, x->conf, text, &x->token) != APR_SUCCESS) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more",
+                        "it does not open, or has expired");
+    }
+    if (strcmp(x->token.grant.client_key, client->key)) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token was given to another client", NULL);
+    }
+    resource = mcp_resource_by_uri(x->conf->shared, x->token.grant.resource);
+    if (!resource) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more",
+                        "its resource is not configured any more");
+    }
+    if (wanted) {
+        asked = mcp_oauth_resource(x->r->pool, x->conf, wanted);
+        if (asked != resource) {
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", "the refresh token is for another resource",
+                            NULL);
+        }
+    }
+    return narrow(x, resource, mcp_form_get(form, "scope"), &x->scope, res);
+}
+
+int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                      const mcp_client_t *client)
+{
+    refresh_t x = { .r = r, .conf = conf };
+    mcp_result_t res = { 0 };
+    apr_status_t rv;
+
+    if (check(&x, form, client, &res) != OK) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0275) "refresh of client=%s refused: %s", client->key,
+                      res.log ? res.log : res.description);
+        return mcp_send_oauth_error(r, res.status, res.error, res.description);
+    }
+    mcp_ticket_id(x.token.grant.id, x.token.grant.generation, x.ticket);
+    rv = mcp_store_remove(conf->store, MCP_KIND_TICKET, x.ticket, sizeof(x.ticket), r->pool);
+    if (rv == APR_SUCCESS) {
+        return rotate(&x, 0);
+    }
+    return rv == MCP_EDOWN ? mcp_send_store_down(r) : late(&x);
+}

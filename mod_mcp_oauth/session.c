@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Grants as this module writes them: token pairs, the ticket that makes a refresh token usable once, upstream tokens,
+ * and taking all of it back.
+ *
+ *   refresh token, inside the seal (purpose mcprt)
+ *   { "i": issuer tag, "g": grant id, "n": generation, "ck": client key, "cn": client name, "sub":, "un": user name,
+ *     "cl": claims, "res": resource, "sc": granted scope, "iat": consented at, "ep": store epoch,
+ *     "urt": the provider's refresh token, "exp": }
+ *   It is whole: after a loss of the store the grant is made anew from it (design principle 4).
+ *
+ *   records                      id                     payload
+ *   MCP_KIND_GRANT               grant id               mcp_grant.h
+ *   MCP_KIND_TICKET              grant id | generation  "1": this generation of the refresh token is still unused
+ *   MCP_KIND_UPSTREAM            grant id               { "at":, "rt":, "exp":, "scope": }
+ *   MCP_KIND_BLOCK               grant id               "1": was taken back a moment ago, see mcp_session_revoke()
+ */
+
+#include "oauth.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "mcp_json.h"
+#include "mcp_log.h"
+#include "mcp_seal.h"
+#include "mcp_util.h"
+
+APLOG_USE_MODULE(mcp_oauth);
+
+/* A mark of a revocation has to outlast any request that runs at the same time. */
+#define REVOCATION_MARK apr_time_from_sec(600)
+
+void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation, unsigned char out[MCP_TICKET_LEN])
+{
+    memcpy(out, id, MCP_ID_LEN);
+    for (int i = 0; i < 4; i++) {
+        out[MCP_ID_LEN + i] = (unsigned char)(generation >> (24 - 8 * i));
+    }
+}
+
+/* ---- refresh tokens ---- */
+
+static const char *seal_refresh(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token)
+{
+    const mcp_grant_t *grant = &token->grant;
+    json_t *json = mcp_json_own(
+        p, json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s}", "i", conf->issuer_tag, "g",
+                     mcp_b64url_encode(p, grant->id, MCP_ID_LEN), "n", (json_int_t)grant->generation, "ck",
+                     grant->client_key, "cn", grant->client_name, "sub", grant->subject, "un", grant->username, "cl",
+                     grant->claims, "res", grant->resource, "sc", grant->scope, "iat",
+                     (json_int_t)apr_time_sec(grant->issued), "ep", mcp_b64url_encode(p, token->epoch, 8)));
+
+    if (token->upstream_refresh) {
+        json_object_set_new(json, "urt", json_string(token->upstream_refresh));
+    }
+    return mcp_seal_json(p, conf->ring, MCP_PURPOSE_REFRESH, json, grant->expires);
+}
+
+/* A member that is a base64url of exactly @a len bytes. */
+static int bytes_member(apr_pool_t *p, const json_t *json, const char *name, unsigned char *out, apr_size_t len)
+{
+    const char *text = mcp_json_str(json, name);
+    unsigned char *bytes;
+    apr_size_t got;
+
+    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &got) != APR_SUCCESS || got != len) {
+        return 0;
+    }
+    memcpy(out, bytes, len);
+    return 1;
+}
+
+static const char *text_or_empty(const json_t *json, const char *name)
+{
+    const char *text = mcp_json_str(json, name);
+
+    return text ? text : "";
+}
+
+apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token, mcp_refresh_t *out)
+{
+    mcp_grant_t *grant = &out->grant;
+    const char *tag;
+    apr_status_t rv;
+    json_t *json;
+
+    memset(out, 0, sizeof(*out));
+    rv = mcp_unseal_json(p, conf->ring, MCP_PURPOSE_REFRESH, token, apr_time_now(), &json);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_TIMEUP(rv)) {
+        return APR_EINVAL;
+    }
+    tag = mcp_json_str(json, "i");
+    if (!tag || strcmp(tag, conf->issuer_tag) || !bytes_member(p, json, "g", grant->id, MCP_ID_LEN)
+        || !bytes_member(p, json, "ep", out->epoch, sizeof(out->epoch))) {
+        return APR_EINVAL;
+    }
+    grant->generation = (apr_uint32_t)mcp_json_int(json, "n", 0);
+    grant->issued = apr_time_from_sec(mcp_json_int(json, "iat", 0));
+    grant->expires = apr_time_from_sec(mcp_json_int(json, "exp", 0));
+    grant->client_key = text_or_empty(json, "ck");
+    grant->client_name = text_or_empty(json, "cn");
+    grant->subject = text_or_empty(json, "sub");
+    grant->username = text_or_empty(json, "un");
+    grant->claims = text_or_empty(json, "cl");
+    grant->resource = text_or_empty(json, "res");
+    grant->scope = text_or_empty(json, "sc");
+    out->upstream_refresh = mcp_json_str(json, "urt");
+    return rv;
+}
+
+/* ---- upstream tokens ---- */
+
+static apr_status_t put_upstream(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_grant_t *grant,
+                                 const mcp_identity_t *up)
+{
+    apr_status_t rv = APR_EINVAL;
+
+    if (!up->access_token && !up->refresh_token) {
+        return APR_SUCCESS;
+    }
+    /* Too large for the store (E7): without the access token, which can be had again. */
+    for (int with = 1; with >= 0 && rv == APR_EINVAL; with--) {
+        json_t *json = mcp_json_own(r->pool, json_object());
+        const char *text;
+
+        if (up->access_token && with) {
+            json_object_set_new(json, "at", json_string(up->access_token));
+        }
+        if (up->refresh_token) {
+            json_object_set_new(json, "rt", json_string(up->refresh_token));
+        }
+        json_object_set_new(json, "exp", json_integer(apr_time_sec(up->expires)));
+        if (up->scope) {
+            json_object_set_new(json, "scope", json_string(up->scope));
+        }
+        text = mcp_json_text(r->pool, json);
+        rv = mcp_store_put(conf->store, MCP_KIND_UPSTREAM, grant->id, MCP_ID_LEN, grant->expires, text, strlen(text),
+                           r->pool);
+    }
+    if (rv == APR_EINVAL) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      MCP_LOG(0251) "the provider's tokens are too large for the store and are not kept");
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN],
+                                  mcp_identity_t *upstream)
+{
+    unsigned char *data;
+    apr_status_t rv;
+    apr_size_t len;
+    json_t *json;
+
+    memset(upstream, 0, sizeof(*upstream));
+    rv = mcp_store_get(conf->store, MCP_KIND_UPSTREAM, id, MCP_ID_LEN, &data, &len, r->pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    json = mcp_json_parse(r->pool, (const char *)data, len, len);
+    if (!json) {
+        return APR_NOTFOUND;
+    }
+    upstream->access_token = mcp_json_str(json, "at");
+    upstream->refresh_token = mcp_json_str(json, "rt");
+    upstream->scope = mcp_json_str(json, "scope");
+    upstream->expires = apr_time_from_sec(mcp_json_int(json, "exp", 0));
+    return APR_SUCCESS;
+}
+
+/* ---- issuing ---- */
+
+static int revoked_meanwhile(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN])
+{
+    unsigned char *data;
+    apr_size_t len;
+
+    return mcp_store_get(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, &data, &len, r->pool) == APR_SUCCESS;
+}
+
+static json_t *token_answer(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token,
+                            const mcp_grant_t *record, apr_time_t now)
+{
+    apr_time_t expires = record->access_expires;
+    json_t *json;
+
+    json = mcp_json_own(r->pool, json_pack("{s:s, s:s, s:I, s:s}", "access_token",
+                                           mcp_access_token_issue(r->pool, conf->ring, record, expires),
+                                           "token_type", "Bearer", "expires_in",
+                                           (json_int_t)apr_time_sec(expires - now), "refresh_token",
+                                           seal_refresh(r->pool, conf, token)));
+    if (*record->scope) {
+        json_object_set_new(json, "scope", json_string(record->scope)); /* what was granted, not what was asked */
+    }
+    return json;
+}
+
+apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp_refresh_t *token, const char *scope,
+                               const mcp_identity_t *upstream, json_t **answer)
+{
+    unsigned char ticket[MCP_TICKET_LEN];
+    apr_time_t now = apr_time_now();
+    mcp_grant_t record;
+    apr_status_t rv;
+
+    token->grant.expires = now + conf->refresh_lifetime;
+    record = token->grant;
+    record.scope = scope;
+    record.access_expires = now + conf->access_lifetime;
+    if (record.access_expires > record.expires) {
+        record.access_expires = record.expires;
+    }
+    rv = mcp_store_epoch(conf->store, token->epoch, r->pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    mcp_ticket_id(record.id, record.generation, ticket);
+    rv = mcp_store_put(conf->store, MCP_KIND_TICKET, ticket, sizeof(ticket), record.expires, "1", 1, r->pool);
+    if (rv == APR_SUCCESS) {
+        rv = mcp_grant_put(conf->store, &record, r->pool);
+    }
+    if (rv == APR_SUCCESS && upstream) {
+        rv = put_upstream(r, conf, &record, upstream);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *answer = token_answer(r, conf, token, &record, now);
+    /* A revocation that ran beside this left its mark before it wrote its tombstone: either the mark is seen here, or
+     * the tombstone has just replaced what was written above. */
+    if (revoked_meanwhile(r, conf, record.id)) {
+        mcp_session_revoke(r, conf, record.id, "it was taken back while tokens were issued");
+        return APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- taking back ---- */
+
+apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN],
+                                const char *why)
+{
+    apr_time_t now = apr_time_now();
+    unsigned char ticket[MCP_TICKET_LEN];
+    mcp_grant_t grant;
+    apr_status_t rv;
+
+    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, MCP_LOG(0252) "grant %s revoked: %s",
+                  mcp_mask(r->pool, mcp_b64url_encode(r->pool, id, MCP_ID_LEN)), why);
+    rv = mcp_store_put(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, now + REVOCATION_MARK, "1", 1, r->pool);
+    if (rv == MCP_EDOWN) {
+        return rv;
+    }
+    if (mcp_grant_get(conf->store, id, &grant, r->pool) == APR_SUCCESS) {
+        mcp_ticket_id(id, grant.generation, ticket);
+        mcp_store_remove(conf->store, MCP_KIND_TICKET, ticket, sizeof(ticket), r->pool);
+    }
+    return mcp_grant_revoke(conf->store, id, now + conf->refresh_lifetime, r->pool);
+}
