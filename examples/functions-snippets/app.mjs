@@ -79,7 +79,7 @@ export function snippetsApp({ key, snippets, record, ...sseOptions }) {
 
     async function handle(request, response) {
         const url = new URL(request.url, `http://${request.headers.host ?? 'localhost'}`);
-        const given = request.headers['x-functions-key'] ?? url.searchParams.get('code') ?? '';
+        const given = request.headers['x-functions-key'] || url.searchParams.get('code') || '';
 
         if (record) {
             appendFileSync(record, `${JSON.stringify({ method: request.method, url: request.url,
