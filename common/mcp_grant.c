@@ -12,6 +12,12 @@
 #define TOKEN_VERSION 1
 #define TOKEN_LEN (1 + MCP_ID_LEN + 4 + 8 + 16)
 
+/* Where hosts that share a store tell each other of revocations (mcp_revocation_note). It may be lost before its
+ * time: whoever reads it takes a missing mark for a new one. */
+static const char REVOCATION_ID[] = "revocations";
+#define REVOCATION_MARK_LEN 8
+#define REVOCATION_LIFETIME apr_time_from_sec(86400)
+
 static unsigned char *put_u32(unsigned char *at, apr_uint32_t v)
 {
     at[0] = (unsigned char)(v >> 24);
@@ -214,6 +220,32 @@ apr_status_t mcp_grant_get(mcp_store_t *store, const unsigned char id[MCP_ID_LEN
     return mcp_grant_decode(p, data, len, grant) == APR_SUCCESS ? APR_SUCCESS : APR_NOTFOUND;
 }
 
+apr_status_t mcp_revocation_note(mcp_store_t *store, apr_pool_t *p)
+{
+    unsigned char mark[REVOCATION_MARK_LEN];
+
+    if (!mcp_store_is_shared(store)) {
+        return APR_SUCCESS;
+    }
+    mcp_random(mark, sizeof(mark));
+    return mcp_store_put(store, MCP_KIND_EPOCH, REVOCATION_ID, sizeof(REVOCATION_ID) - 1,
+                         apr_time_now() + REVOCATION_LIFETIME, mark, sizeof(mark), p);
+}
+
+apr_status_t mcp_revocation_last(mcp_store_t *store, unsigned char mark[8], apr_pool_t *p)
+{
+    unsigned char *data;
+    apr_size_t len;
+    apr_status_t rv;
+
+    memset(mark, 0, REVOCATION_MARK_LEN);
+    rv = mcp_store_get(store, MCP_KIND_EPOCH, REVOCATION_ID, sizeof(REVOCATION_ID) - 1, &data, &len, p);
+    if (rv == APR_SUCCESS && len == REVOCATION_MARK_LEN) {
+        memcpy(mark, data, len);
+    }
+    return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+}
+
 apr_status_t mcp_grant_revoke(mcp_store_t *store, const unsigned char id[MCP_ID_LEN], apr_time_t until,
                               apr_pool_t *p)
 {
@@ -237,6 +269,9 @@ apr_status_t mcp_grant_revoke(mcp_store_t *store, const unsigned char id[MCP_ID_
     }
     removed = mcp_store_remove(store, MCP_KIND_UPSTREAM, id, MCP_ID_LEN, p);
     mcp_store_invalidate(store);
+    if (rv == APR_SUCCESS) {
+        rv = mcp_revocation_note(store, p);
+    }
     if (rv == APR_SUCCESS && removed != APR_NOTFOUND) {
         rv = removed;
     }

@@ -77,9 +77,18 @@ apr_status_t mcp_grant_get(mcp_store_t *store, const unsigned char id[MCP_ID_LEN
 
 /**
  * Take a grant back: a tombstone until @a until (the end of its refresh token), upstream tokens removed, cached
- * sessions of this host invalidated.
+ * sessions of this host invalidated, other hosts told (mcp_revocation_note).
  */
 apr_status_t mcp_grant_revoke(mcp_store_t *store, const unsigned char id[MCP_ID_LEN], apr_time_t until,
                               apr_pool_t *p);
+
+/**
+ * Tell the other hosts that something was taken back: a random mark in a shared store, beside mcp_store_invalidate(),
+ * which tells this host. mcp_grant_revoke() does both; so must whatever else takes rights back. As mcp_store_put.
+ */
+apr_status_t mcp_revocation_note(mcp_store_t *store, apr_pool_t *p);
+
+/** The mark of the last revocation of any host; zeros when there is none. APR_SUCCESS or MCP_EDOWN. */
+apr_status_t mcp_revocation_last(mcp_store_t *store, unsigned char mark[8], apr_pool_t *p);
 
 #endif
