@@ -53,7 +53,7 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_
     if (!r->uri || *r->uri != '/') {
         return NULL;
     }
-    if (conf->shared->resources && conf->shared->resources->nelts && mcp_prm_match(r, conf->shared, resource)) {
+    if (conf->shared->issuer && mcp_prm_match(r, conf->shared, resource)) {
         return answer_prm;
     }
     if (!conf->enabled) {

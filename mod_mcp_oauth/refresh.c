@@ -268,7 +268,7 @@ static verdict_e judge(const refresh_t *x, int waited_out)
 /* The ticket was gone. */
 static int late(refresh_t *x)
 {
-    apr_time_t until = apr_time_now() + WAIT_MAX;
+    apr_time_t until = apr_time_now() + WAIT_MAX, at_last = until + WAIT_MAX;
 
     for (int polls = 0;; polls++) {
         int waited_out = apr_time_now() >= until;
@@ -300,7 +300,7 @@ static int late(refresh_t *x)
                 if (!x->conf->restore) {
                     return invalid_grant(x, "the store was lost and MCPOAuthRestore is Off");
                 }
-                if (polls && claim(x)) {
+                if (polls && claim(x)) { /* not at the first look: a winner may be between two writes */
                     return rotate(x, 1);
                 }
                 break;
@@ -308,13 +308,13 @@ static int late(refresh_t *x)
                 if (claim(x)) {
                     return rotate(x, 0);
                 }
-                until = apr_time_now() + WAIT_MAX; /* somebody else was chosen */
+                until = at_last; /* somebody else was chosen: wait for that one */
                 break;
             case VERDICT_WAIT:
                 break;
             }
         }
-        if (waited_out && polls > 400) {
+        if (apr_time_now() >= at_last) {
             return mcp_send_store_down(x->r);
         }
         apr_sleep(POLL);

@@ -207,6 +207,7 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
     token->grant.expires = now + conf->refresh_lifetime;
     record = token->grant;
     record.scope = scope;
+    record.access_expires = now + conf->access_lifetime; /* never later than the grant: checked at configuration */
     record.access_expires = now + conf->access_lifetime;
     if (record.access_expires > record.expires) {
         record.access_expires = record.expires;
