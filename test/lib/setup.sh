@@ -153,7 +153,8 @@ mcp_missing() {
     done
 }
 
-mcp_packages() {
+# Is anything of these groups missing? If so, get sudo's password now, while there is a terminal to ask on.
+mcp_packages_ask() {
     local missing
     mcp_missing "$@"
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -164,6 +165,13 @@ mcp_packages() {
             mcp_fail "missing: ${missing[*]}. Run me as root once, or install sudo." || return 1
         sudo -v || mcp_fail "missing: ${missing[*]}. Installing them needs root." || return 1
     fi
+}
+
+mcp_packages() {
+    local missing
+    mcp_missing "$@"
+    [ ${#missing[@]} -gt 0 ] || return 0
+    mcp_packages_ask "$@" || return 1
     mcp_step "installing ${missing[*]}" mcp_locked mcp_packages_install "$@" || return 1
     hash -r
     mcp_missing "$@"
@@ -182,9 +190,14 @@ mcp_packages_install() {
 # ---- npm packages ----------------------------------------------------------------------------------------------------
 
 mcp_node() {
-    mcp_locked mcp_node_locked || return 1
+    mcp_locked mcp_node_locked && mcp_paths
+}
+
+# What mcp_node and mcp_build set, for a shell that left the work to another one.
+mcp_paths() {
     NODE=$MCP_TOP/node_modules/node-linux-$(mcp_node_arch)/bin/node
-    export NODE
+    MCP_MODULES=$MCP_BUILD/modules
+    export NODE MCP_MODULES
 }
 
 mcp_node_arch() {
@@ -208,9 +221,7 @@ mcp_node_locked() {
 # ---- build -----------------------------------------------------------------------------------------------------------
 
 mcp_build() {
-    mcp_locked mcp_build_locked || return 1
-    MCP_MODULES=$MCP_BUILD/modules
-    export MCP_MODULES
+    mcp_locked mcp_build_locked && mcp_paths
 }
 
 mcp_build_locked() {
