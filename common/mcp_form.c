@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* application/x-www-form-urlencoded, strictly. */
+
+#include "mcp_form.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+typedef struct {
+    const char *name;
+    const char *value;
+} field_t;
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int in_range(unsigned char c, unsigned char low, unsigned char high)
+{
+    return c >= low && c <= high;
+}
+
+/* Bytes of the character at @a s, 0 when it is malformed: RFC 3629 section 4, so no overlong forms, no surrogates. */
+static apr_size_t utf8_len(const unsigned char *s)
+{
+    if (s[0] < 0x80) {
+        return 1;
+    }
+    if (in_range(s[0], 0xc2, 0xdf)) {
+        return in_range(s[1], 0x80, 0xbf) ? 2 : 0;
+    }
+    if (in_range(s[0], 0xe0, 0xef)) {
+        return in_range(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf)
+            && in_range(s[2], 0x80, 0xbf) ? 3 : 0;
+    }
+    if (in_range(s[0], 0xf0, 0xf4)) {
+        return in_range(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf)
+            && in_range(s[2], 0x80, 0xbf) && in_range(s[3], 0x80, 0xbf) ? 4 : 0;
+    }
+    return 0;
+}
+
+static int is_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    while (*s) {
+        apr_size_t len = utf8_len(s);
+
+        if (!len) {
+            return 0;
+        }
+        s += len;
+    }
+    return 1;
+}
+
+/* Decode "+" and percent-encoding; NULL when malformed. */
+static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
+{
+    char *value = apr_palloc(p, len + 1);
+    char *out = value;
+
+    for (apr_size_t i = 0; i < len; i++) {
+        char c = text[i];
+
+        if (c == '+') {
+            c = ' ';
+        }
+        else if (c == '%') {
+            int high = len - i > 2 ? hex_value(text[i + 1]) : -1;
+            int low = len - i > 2 ? hex_value(text[i + 2]) : -1;
+
+            if (high < 0 || low < 0) {
+                return NULL;
+            }
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (!c) {
+            return NULL;
+        }
+        *out++ = c;
+    }
+    *out = '\0';
+    return is_utf8(value) ? value : NULL;
+}
+
+apr_status_t mcp_form_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_array_header_t **out)
+{
+    apr_array_header_t *form = apr_array_make(p, 8, sizeof(field_t));
+    const char *end = text + len;
+
+    while (text < end) {
+        const char *amp = memchr(text, '&', (apr_size_t)(end - text));
+        const char *stop = amp ? amp : end;
+        const char *equals = memchr(text, '=', (apr_size_t)(stop - text));
+
+        if (stop > text) {
+            const char *name_end = equals ? equals : stop;
+            const char *value = equals ? equals + 1 : stop;
+            field_t field;
+
+            field.name = decode(p, text, (apr_size_t)(name_end - text));
+            field.value = decode(p, value, (apr_size_t)(stop - value));
+            if (!field.name || !field.value || form->nelts == MCP_FORM_MAX_FIELDS) {
+                return APR_EINVAL;
+            }
+            APR_ARRAY_PUSH(form, field_t) = field;
+        }
+        text = stop + 1;
+    }
+    *out = form;
+    return APR_SUCCESS;
+}
+
+const char *mcp_form_get(const apr_array_header_t *form, const char *name)
+{
+    for (int i = 0; i < form->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(form, i, field_t).name, name)) {
+            return APR_ARRAY_IDX(form, i, field_t).value;
+        }
+    }
+    return NULL;
+}
+
+int mcp_form_count(const apr_array_header_t *form, const char *name)
+{
+    int count = 0;
+
+    for (int i = 0; i < form->nelts; i++) {
+        count += !strcmp(APR_ARRAY_IDX(form, i, field_t).name, name);
+    }
+    return count;
+}
+
+static int in_names(const char *const *names, const char *name)
+{
+    for (; names && *names; names++) {
+        if (!strcmp(*names, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *mcp_form_duplicate(const apr_array_header_t *form, const char *const *multi)
+{
+    for (int i = 1; i < form->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(form, i, field_t).name;
+
+        for (int j = 0; j < i; j++) {
+            if (!strcmp(APR_ARRAY_IDX(form, j, field_t).name, name) && !in_names(multi, name)) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict JSON on jansson. */
+
+#include "mcp_json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+/* jansson recurses, 2048 levels deep at most, which a small thread stack does not hold. No protocol needs more. */
+#define DEPTH_MAX 32
+
+/* Is the text, valid or not, nested more deeply than DEPTH_MAX? */
+static int too_deep(const char *text, apr_size_t len)
+{
+    int depth = 0, in_string = 0;
+
+    for (apr_size_t i = 0; i < len; i++) {
+        char c = text[i];
+
+        if (in_string) {
+            if (c == '\\') {
+                i++;
+            }
+            else if (c == '"') {
+                in_string = 0;
+            }
+        }
+        else if (c == '"') {
+            in_string = 1;
+        }
+        else if ((c == '{' || c == '[') && ++depth > DEPTH_MAX) {
+            return 1;
+        }
+        else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return 0;
+}
+
+json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max)
+{
+    json_t *json;
+
+    if (!text || len > max || too_deep(text, len)) {
+        return NULL;
+    }
+    json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    if (json && !json_is_object(json)) {
+        json_decref(json);
+        json = NULL;
+    }
+    return json ? mcp_json_own(p, json) : NULL;
+}
+
+static apr_status_t decref(void *json)
+{
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+json_t *mcp_json_own(apr_pool_t *p, json_t *json)
+{
+    if (json) {
+        apr_pool_cleanup_register(p, json, decref, apr_pool_cleanup_null);
+    }
+    return json;
+}
+
+const char *mcp_json_str(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+
+    if (!text || !*text) {
+        return NULL;
+    }
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f) {
+            return NULL;
+        }
+    }
+    return text;
+}
+
+json_int_t mcp_json_int(const json_t *object, const char *name, json_int_t fallback)
+{
+    const json_t *value = json_object_get(object, name);
+
+    if (json_is_integer(value)) {
+        return json_integer_value(value);
+    }
+    if (json_is_real(value)) {
+        double real = json_real_value(value);
+
+        /* 2^53: beyond it a double holds no exact integers; 1e300 must not become some time (T49) */
+        return fabs(real) <= 9007199254740992.0 ? (json_int_t)real : fallback;
+    }
+    if (json_is_string(value)) {
+        const char *text = json_string_value(value);
+        char *end;
+        long long number;
+
+        if (!*text || strspn(text, "-0123456789") != strlen(text)) {
+            return fallback;
+        }
+        errno = 0;
+        number = strtoll(text, &end, 10);
+        return errno || *end ? fallback : (json_int_t)number;
+    }
+    return fallback;
+}
+
+char *mcp_json_text(apr_pool_t *p, const json_t *json)
+{
+    apr_size_t len = json_dumpb(json, NULL, 0, JSON_COMPACT);
+    char *text = apr_palloc(p, len + 1);
+
+    if (json_dumpb(json, text, len, JSON_COMPACT) != len || !len) {
+        abort(); /* only when memory ran out: what we dump was parsed or built by us */
+    }
+    text[len] = '\0';
+    return text;
+}
