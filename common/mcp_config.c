@@ -132,6 +132,32 @@ const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+/*
+ * httpd takes quotation marks for such only at the beginning of a word: name="My tools" arrives as name="My and tools".
+ * Put such words together again and drop the marks.
+ */
+static const char *join_quoted(apr_pool_t *p, int argc, char *const argv[], apr_array_header_t **words)
+{
+    *words = apr_array_make(p, argc, sizeof(char *));
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        apr_size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz");
+
+        if (len && word[len] == '=' && word[len + 1] == '"') {
+            word = apr_pstrcat(p, apr_pstrmemdup(p, word, len + 1), word + len + 2, NULL);
+            for (len = strlen(word); !len || word[len - 1] != '"'; len = strlen(word)) {
+                if (++i == argc) {
+                    return apr_psprintf(p, "a quotation mark is missing after %s", word);
+                }
+                word = apr_pstrcat(p, word, " ", argv[i], NULL);
+            }
+            word[len - 1] = '\0';
+        }
+        APR_ARRAY_PUSH(*words, char *) = word;
+    }
+    return NULL;
+}
+
 /* The value of NAME=VALUE if @a arg has that name, else NULL. */
 static const char *option(const char *arg, const char *name)
 {
@@ -146,8 +172,15 @@ const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const 
     mcp_resource_t resource = {0};
     mcp_url_t url;
     const char *err;
+    apr_array_header_t *words;
     int i;
 
+    err = join_quoted(cmd->pool, argc, argv, &words);
+    if (err) {
+        return apr_pstrcat(cmd->pool, "MCPResource: ", err, NULL);
+    }
+    argc = words->nelts;
+    argv = (char *const *)words->elts;
     if (argc < 1) {
         return "MCPResource: takes the resource's URI, then name=\"...\" and scopes=\"...\"";
     }
@@ -196,8 +229,16 @@ const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const arg
 {
     mcp_shared_conf_t *conf = shared_of(cmd);
     mcp_scope_t scope = {0};
+    const char *err;
+    apr_array_header_t *words;
     int i;
 
+    err = join_quoted(cmd->pool, argc, argv, &words);
+    if (err) {
+        return apr_pstrcat(cmd->pool, "MCPScope: ", err, NULL);
+    }
+    argc = words->nelts;
+    argv = (char *const *)words->elts;
     if (argc < 2) {
         return "MCPScope: takes a scope's name and its text for people, then implies=\"...\" and optional";
     }
