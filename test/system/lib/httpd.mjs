@@ -194,7 +194,7 @@ ${site}
                 continue;
             }
             const bad = BAD_LEVELS.has(entry.level) || CRASH.test(entry.text);
-            if (bad && !this.announced.some((pattern) => pattern.test(entry.text))) wrong.push(line);
+            if (bad && !this.announced.some((pattern) => pattern.test(entry.line))) wrong.push(line);
         }
         // A stock httpd's children sometimes crash while TERM ends them, so what the log says after that is not ours to
         // judge; a sanitizer's word always is.
