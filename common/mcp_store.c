@@ -4,68 +4,43 @@
 #include <string.h>
 
 #include <apr_atomic.h>
-#include <apr_global_mutex.h>
-#include <apr_shm.h>
-#include <apr_strings.h>
 #include <httpd.h>
-#include <http_config.h>
 #include <http_log.h>
-#include <ap_mpm.h>
-#include <ap_provider.h>
-#include <ap_socache.h>
-#include <util_mutex.h>
 
-#include "mcp_breaker.h"
 #include "mcp_log.h"
 #include "mcp_seal.h"
-#include "mcp_store.h"
+#include "mcp_store_impl.h"
 #include "mcp_util.h"
-
-/* The name carries the layout's version: both modules must be of one release. */
-#define STORE_USERDATA "mcp-store/1"
-#define STORE_MUTEX "mcp-store"
-#define STORE_TAG "mcp-store" /* prefix of the keys at memcache and redis; names the shmcb segment */
 
 #define RECORD_VERSION 1
 #define RECORD_HEADER (1 + 8)
-#define DEFAULT_SHMCB_SIZE "16777216"
-#define TYPICAL_RECORD 512 /* a sealed grant; decides how shmcb divides its segment (craft section 3.1) */
 
 /* memcached reads more than 30 days as a date of 1970 (craft finding 4), and 0 or 1 s as never or never stored. */
 #define BACKEND_TTL_MAX apr_time_from_sec(30 * 86400 - 60)
 #define BACKEND_TTL_MIN apr_time_from_sec(2)
 
-#define EPOCH_LEN 8
+/* apr_memcache and apr_redis leave a dead server alone for 5 s (ask_surely). */
+#define DEAD_AT_LEAST apr_time_from_sec(4)
+
 #define EPOCH_LIFE apr_time_from_sec(APR_INT64_C(3650) * 86400)
 #define EPOCH_RENEW apr_time_from_sec(86400)
 
-struct mcp_store_t {
-    const ap_socache_provider_t *provider;
-    ap_socache_instance_t *instance;
-    server_rec *s;
-    const mcp_keyring_t *ring;
-    apr_interval_time_t timeout;
-    int networked;               /* memcache, redis: may be down or silent; shared with other hosts */
-    apr_global_mutex_t *mutex;   /* for providers that are not safe across processes (shmcb), else NULL */
-    mcp_breaker_t *breaker;      /* networked backends, from child_init on */
-    int child_ready;
-    volatile apr_uint32_t *generation; /* in shared memory */
-};
-
-/* What each kind is called in the key, and how large its payload may be. A name must never change. */
+/* What each kind is called in the key, how large its payload may be, and where shmcb keeps it. A name must never
+ * change. */
 static const struct {
     const char *name;
     apr_size_t max;
+    int part;
 } kinds[MCP_KIND_COUNT] = {
     [MCP_KIND_GRANT] = {"grant", 6 * 1024},
-    [MCP_KIND_UPSTREAM] = {"upstream", 32 * 1024},
-    [MCP_KIND_CODE] = {"code", 40 * 1024},
+    [MCP_KIND_UPSTREAM] = {"upstream", 32 * 1024, MCP_PART_LARGE},
+    [MCP_KIND_CODE] = {"code", 40 * 1024, MCP_PART_LARGE},
     [MCP_KIND_TICKET] = {"ticket", 1024},
-    [MCP_KIND_SUCCESSOR] = {"successor", 24 * 1024},
+    [MCP_KIND_SUCCESSOR] = {"successor", 24 * 1024, MCP_PART_LARGE},
     [MCP_KIND_TRANSACTION] = {"transaction", 1024},
     [MCP_KIND_EPOCH] = {"epoch", 64},
     [MCP_KIND_PROBE] = {"probe", 64},
-    [MCP_KIND_INDEX] = {"index", 32 * 1024},
+    [MCP_KIND_INDEX] = {"index", 32 * 1024, MCP_PART_LARGE},
     [MCP_KIND_UPSTREAM_LOCK] = {"upstream-lock", 64},
     [MCP_KIND_LIMIT] = {"limit", 256},
     [MCP_KIND_BLOCK] = {"block", 1024},
@@ -108,64 +83,83 @@ static apr_time_t get_seconds(const unsigned char at[8])
 
 /* ---- one call to the backend, guarded by mutex or breaker ---- */
 
-static apr_status_t enter(mcp_store_t *store)
+/* May this process complain now? Once a second, so that an outage does not drown the log. */
+static int may_complain(mcp_store_t *store)
 {
-    if (store->mutex) {
-        return apr_global_mutex_lock(store->mutex) == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now());
+    apr_uint32_t last = apr_atomic_read32(&store->complained);
+
+    return now != last && apr_atomic_cas32(&store->complained, now, last) == last;
+}
+
+static apr_status_t enter(mcp_store_t *store, int part)
+{
+    if (store->parts[part].mutex) {
+        return apr_global_mutex_lock(store->parts[part].mutex) == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;
     }
     if (store->breaker && mcp_breaker_enter(store->breaker) != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, store->s,
-                     MCP_LOG(0140) "the session store does not answer; requests that need it are refused until it does");
+        if (may_complain(store)) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
+                         MCP_LOG(0140) "the session store does not answer; requests that need it are refused "
+                         "until it does");
+        }
         return MCP_EDOWN;
     }
     return APR_SUCCESS;
 }
 
-static void leave(mcp_store_t *store)
+static void leave(mcp_store_t *store, int part)
 {
-    if (store->mutex) {
-        apr_global_mutex_unlock(store->mutex);
+    if (store->parts[part].mutex) {
+        apr_global_mutex_unlock(store->parts[part].mutex);
     }
     else if (store->breaker) {
         mcp_breaker_leave(store->breaker);
     }
 }
 
-static apr_status_t backend_put(mcp_store_t *store, const unsigned char *key, apr_time_t expires,
+/* Where the backend keeps records of @a kind. */
+static int part_of(const mcp_store_t *store, mcp_kind_e kind)
+{
+    return store->networked ? MCP_PART_SMALL : kinds[kind].part;
+}
+
+static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, apr_time_t expires,
                                 unsigned char *data, apr_size_t len, apr_pool_t *p)
 {
-    apr_status_t rv = enter(store);
+    int part = part_of(store, kind);
+    apr_status_t rv = enter(store, part);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (rv == APR_SUCCESS) {
+        rv = store->provider->store(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, expires, data,
+                                    (unsigned int)len, p);
+        leave(store, part);
     }
-    rv = store->provider->store(store->instance, store->s, key, MCP_SHA256_LEN, expires, data, (unsigned int)len, p);
-    leave(store);
     return rv;
 }
 
-static apr_status_t backend_get(mcp_store_t *store, const unsigned char *key, unsigned char *buf,
+static apr_status_t backend_get(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, unsigned char *buf,
                                 unsigned int *len, apr_pool_t *p)
 {
-    apr_status_t rv = enter(store);
+    int part = part_of(store, kind);
+    apr_status_t rv = enter(store, part);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (rv == APR_SUCCESS) {
+        rv = store->provider->retrieve(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, buf, len, p);
+        leave(store, part);
     }
-    rv = store->provider->retrieve(store->instance, store->s, key, MCP_SHA256_LEN, buf, len, p);
-    leave(store);
     return rv;
 }
 
-static apr_status_t backend_remove(mcp_store_t *store, const unsigned char *key, apr_pool_t *p)
+static apr_status_t backend_remove(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, apr_pool_t *p)
 {
-    apr_status_t rv = enter(store);
+    int part = part_of(store, kind);
+    apr_status_t rv = enter(store, part);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (rv == APR_SUCCESS) {
+        rv = store->provider->remove(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, p);
+        leave(store, part);
     }
-    rv = store->provider->remove(store->instance, store->s, key, MCP_SHA256_LEN, p);
-    leave(store);
     return rv;
 }
 
@@ -177,10 +171,16 @@ static apr_status_t probe(mcp_store_t *store, apr_pool_t *p)
 {
     unsigned char key[MCP_SHA256_LEN];
     unsigned char mark = 1;
+    apr_time_t expires = apr_time_now() + apr_time_from_sec(60);
 
     make_key(MCP_KIND_PROBE, "up", 2, key, p);
-    return backend_put(store, key, apr_time_now() + apr_time_from_sec(60), &mark, 1, p) == APR_SUCCESS ? APR_SUCCESS
-                                                                                                       : MCP_EDOWN;
+    if (backend_put(store, MCP_KIND_PROBE, key, expires, &mark, 1, p) == APR_SUCCESS) {
+        return APR_SUCCESS;
+    }
+    if (may_complain(store)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s, MCP_LOG(0147) "the session store cannot be reached");
+    }
+    return MCP_EDOWN;
 }
 
 /* ---- operations ---- */
@@ -199,11 +199,15 @@ apr_status_t mcp_store_put(mcp_store_t *store, mcp_kind_e kind, const void *id, 
     if (expires <= now || len > kinds[kind].max) {
         return APR_EINVAL;
     }
-    if (backend_expires > now + BACKEND_TTL_MAX) {
-        backend_expires = now + BACKEND_TTL_MAX;
+    if (store->networked) {
+        /* They count whole seconds from now: the record must not vanish early. The time inside it is exact. */
+        backend_expires += apr_time_from_sec(1);
     }
     if (backend_expires < now + BACKEND_TTL_MIN) {
         backend_expires = now + BACKEND_TTL_MIN;
+    }
+    if (backend_expires > now + BACKEND_TTL_MAX) {
+        backend_expires = now + BACKEND_TTL_MAX;
     }
 
     plain = apr_palloc(p, RECORD_HEADER + len);
@@ -216,35 +220,54 @@ apr_status_t mcp_store_put(mcp_store_t *store, mcp_kind_e kind, const void *id, 
     mcp_seal_raw(p, store->ring, MCP_PURPOSE_STORE, key, sizeof(key), plain, RECORD_HEADER + len, &sealed,
                  &sealed_len);
 
-    rv = backend_put(store, key, backend_expires, sealed, sealed_len, p);
-    if (rv == APR_SUCCESS || rv == MCP_EDOWN) {
-        return rv;
+    rv = backend_put(store, kind, key, backend_expires, sealed, sealed_len, p);
+    if (rv != APR_SUCCESS && rv != MCP_EDOWN && may_complain(store)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
+                     MCP_LOG(0141) "the session store refused a %s record of %" APR_SIZE_T_FMT " bytes: it %s",
+                     kinds[kind].name, sealed_len,
+                     store->networked ? "is down or full" : "is too small; give MCPStore shmcb a larger size");
     }
-    if (store->networked) {
-        return MCP_EDOWN;
-    }
-    ap_log_error(APLOG_MARK, APLOG_ERR, rv, store->s,
-                 MCP_LOG(0141) "the session store refused a %s record of %" APR_SIZE_T_FMT
-                 " bytes: give MCPStore shmcb a larger segment", kinds[kind].name, sealed_len);
-    return MCP_EDOWN;
+    return rv == APR_SUCCESS ? rv : MCP_EDOWN;
 }
 
-/* Ask the backend, and where it says "not there", make sure that it was there to be asked. */
-static apr_status_t get_sealed(mcp_store_t *store, const unsigned char *key, unsigned char *buf, unsigned int *len,
-                               apr_pool_t *p)
+/* One question to the backend: read into @a buf, or remove when @a buf is NULL. */
+static apr_status_t ask(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, unsigned char *buf,
+                        unsigned int *len, apr_pool_t *p)
 {
-    const unsigned int room = *len;
-    apr_status_t rv = backend_get(store, key, buf, len, p);
+    return buf ? backend_get(store, kind, key, buf, len, p) : backend_remove(store, kind, key, p);
+}
+
+/**
+ * Ask, and where the answer is "not there", make sure that somebody was there to be asked. apr_memcache and apr_redis
+ * take a server for dead from the first failure until a try 5 s later succeeds, so a server that lived before and
+ * after a question that took less than that also answered it itself. One probe before is not enough: at a restart,
+ * each stale connection in the pool can mark the server dead once more.
+ */
+static apr_status_t ask_surely(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, unsigned char *buf,
+                               unsigned int *len, apr_pool_t *p)
+{
+    const unsigned int room = len ? *len : 0;
+    apr_status_t rv = ask(store, kind, key, buf, len, p);
+    apr_time_t begun;
 
     if (rv == APR_NOTFOUND && store->networked) {
-        rv = probe(store, p);
-        if (rv == APR_SUCCESS) {
-            /* It may have come back between the two: only what is absent while it lives is absent. */
+        begun = apr_time_now();
+        if (probe(store, p) != APR_SUCCESS) {
+            return MCP_EDOWN;
+        }
+        if (len) {
             *len = room;
-            rv = backend_get(store, key, buf, len, p);
+        }
+        rv = ask(store, kind, key, buf, len, p);
+        if (rv == APR_NOTFOUND
+            && (probe(store, p) != APR_SUCCESS || apr_time_now() - begun > DEAD_AT_LEAST)) {
+            return MCP_EDOWN;
         }
     }
     if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        if (rv != MCP_EDOWN && may_complain(store)) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, rv, store->s, MCP_LOG(0148) "the session store failed");
+        }
         rv = MCP_EDOWN;
     }
     return rv;
@@ -262,7 +285,7 @@ apr_status_t mcp_store_get(mcp_store_t *store, mcp_kind_e kind, const void *id, 
     apr_status_t rv;
 
     make_key(kind, id, id_len, key, p);
-    rv = get_sealed(store, key, sealed, &sealed_len, p);
+    rv = ask_surely(store, kind, key, sealed, &sealed_len, p);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -285,20 +308,9 @@ apr_status_t mcp_store_get(mcp_store_t *store, mcp_kind_e kind, const void *id, 
 apr_status_t mcp_store_remove(mcp_store_t *store, mcp_kind_e kind, const void *id, apr_size_t id_len, apr_pool_t *p)
 {
     unsigned char key[MCP_SHA256_LEN];
-    apr_status_t rv;
 
     make_key(kind, id, id_len, key, p);
-    rv = backend_remove(store, key, p);
-    if (rv == APR_NOTFOUND && store->networked) {
-        rv = probe(store, p);
-        if (rv == APR_SUCCESS) {
-            rv = backend_remove(store, key, p);
-        }
-    }
-    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
-        rv = MCP_EDOWN;
-    }
-    return rv;
+    return ask_surely(store, kind, key, NULL, NULL, p);
 }
 
 apr_status_t mcp_store_take(mcp_store_t *store, mcp_kind_e kind, const void *id, apr_size_t id_len,
@@ -326,180 +338,44 @@ int mcp_store_is_shared(const mcp_store_t *store)
 
 /* ---- epoch: | epoch[8] | written[8] seconds | ---- */
 
-static apr_status_t write_epoch(mcp_store_t *store, const unsigned char epoch[EPOCH_LEN], apr_pool_t *p)
+static apr_status_t write_epoch(mcp_store_t *store, const unsigned char epoch[MCP_EPOCH_LEN], apr_pool_t *p)
 {
-    unsigned char record[EPOCH_LEN + 8];
+    unsigned char record[MCP_EPOCH_LEN + 8];
     apr_time_t now = apr_time_now();
 
-    memcpy(record, epoch, EPOCH_LEN);
-    put_seconds(record + EPOCH_LEN, now);
+    memcpy(record, epoch, MCP_EPOCH_LEN);
+    put_seconds(record + MCP_EPOCH_LEN, now);
     return mcp_store_put(store, MCP_KIND_EPOCH, "epoch", 5, now + EPOCH_LIFE, record, sizeof(record), p);
 }
 
 /* Never cached: a stale epoch would call a lost grant revoked. It is asked for at sign-in and refresh only. */
-apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[EPOCH_LEN], apr_pool_t *p)
+apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH_LEN], apr_pool_t *p)
 {
     unsigned char *record;
-    apr_size_t len;
-    apr_status_t rv = mcp_store_get(store, MCP_KIND_EPOCH, "epoch", 5, &record, &len, p);
+    apr_size_t len = 0;
+    apr_status_t rv;
 
+    if (!store->networked) {
+        /* A record could be pushed out of a full segment, and would then call every revoked grant lost. */
+        memcpy(epoch, store->epoch, MCP_EPOCH_LEN);
+        return APR_SUCCESS;
+    }
+    rv = mcp_store_get(store, MCP_KIND_EPOCH, "epoch", 5, &record, &len, p);
     if (rv == APR_NOTFOUND) {
-        mcp_random(epoch, EPOCH_LEN);
+        mcp_random(epoch, MCP_EPOCH_LEN);
         rv = write_epoch(store, epoch, p);
         if (rv == APR_SUCCESS) {
             /* Another node may have written its own in the same moment: the later one counts for both. */
             rv = mcp_store_get(store, MCP_KIND_EPOCH, "epoch", 5, &record, &len, p);
         }
     }
-    if (rv != APR_SUCCESS || len != EPOCH_LEN + 8) {
+    if (rv != APR_SUCCESS || len != MCP_EPOCH_LEN + 8) {
         return MCP_EDOWN;
     }
-    memcpy(epoch, record, EPOCH_LEN);
-    if (get_seconds(record + EPOCH_LEN) + EPOCH_RENEW < apr_time_now()) {
+    memcpy(epoch, record, MCP_EPOCH_LEN);
+    if (get_seconds(record + MCP_EPOCH_LEN) + EPOCH_RENEW < apr_time_now()) {
         /* Keeps it ahead of the backend's 30 days; when this fails the next caller tries again. */
         write_epoch(store, epoch, p);
     }
     return APR_SUCCESS;
-}
-
-/* ---- configuration and life cycle ---- */
-
-/* One server only: with several, apr_memcache silently asks the next when one is dead, and what it then does not find
- * would count as revoked. */
-static const char *check_server(apr_pool_t *p, const char *provider, const char *arg)
-{
-    if (!arg || !*arg) {
-        return apr_psprintf(p, "MCPStore: %s needs a server: %s:HOST:PORT%s", provider, provider,
-                            strcmp(provider, "memcache") ? "" : " or memcache:/path/of/socket");
-    }
-    if (strchr(arg, ',')) {
-        return "MCPStore: name one server; a list cannot tell a lost server from a revoked session";
-    }
-    if (*arg == '[') {
-        return "MCPStore: IPv6 literals do not work here (apr_memcache); name a host that has an IPv4 address";
-    }
-    return NULL;
-}
-
-const char *mcp_store_parse(mcp_store_conf_t *conf, const char *value, cmd_parms *cmd)
-{
-    const char *colon = strchr(value, ':');
-    const char *name = colon ? apr_pstrmemdup(cmd->pool, value, (apr_size_t)(colon - value)) : value;
-    const char *arg = colon ? colon + 1 : NULL;
-    const ap_socache_provider_t *provider;
-    ap_socache_instance_t *instance;
-    const char *err;
-
-    if (strcmp(name, "shmcb") && strcmp(name, "memcache") && strcmp(name, "redis")) {
-        return apr_psprintf(cmd->pool, "MCPStore: '%s' is not known; use shmcb, memcache or redis", name);
-    }
-    provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, name, AP_SOCACHE_PROVIDER_VERSION);
-    if (!provider) {
-        return apr_psprintf(cmd->pool, "MCPStore: provider %s is not loaded; add  LoadModule socache_%s_module "
-                                       "modules/mod_socache_%s.so  before this line", name, name, name);
-    }
-    if (strcmp(name, "shmcb")) {
-        err = check_server(cmd->pool, name, arg);
-        if (err) {
-            return err;
-        }
-    }
-    else if (!arg || !*arg) {
-        arg = apr_pstrcat(cmd->pool, ap_runtime_dir_relative(cmd->pool, STORE_TAG), "(" DEFAULT_SHMCB_SIZE ")", NULL);
-    }
-    err = provider->create(&instance, arg, cmd->temp_pool, cmd->pool);
-    if (err) {
-        return apr_psprintf(cmd->pool, "MCPStore %s: %s", name, err);
-    }
-    conf->provider = name;
-    conf->arg = arg;
-    return NULL;
-}
-
-apr_status_t mcp_store_pre_config(apr_pool_t *pconf)
-{
-    return ap_mutex_register(pconf, STORE_MUTEX, NULL, APR_LOCK_DEFAULT, 0);
-}
-
-static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, const mcp_keyring_t *ring,
-                           server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
-{
-    struct ap_socache_hints hints = {MCP_SHA256_LEN, TYPICAL_RECORD, apr_time_from_sec(60)};
-    mcp_store_t *store = apr_pcalloc(pconf, sizeof(*store));
-    apr_shm_t *shm;
-    const char *err;
-    apr_status_t rv;
-
-    store->s = s;
-    store->ring = ring;
-    store->timeout = conf->timeout;
-    store->provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, conf->provider, AP_SOCACHE_PROVIDER_VERSION);
-    store->networked = strcmp(conf->provider, "shmcb") != 0;
-    err = store->provider->create(&store->instance, conf->arg, ptemp, pconf);
-    if (err) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, MCP_LOG(0143) "MCPStore %s: %s", conf->provider, err);
-        return APR_EGENERAL;
-    }
-    if (store->provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE) {
-        rv = ap_global_mutex_create(&store->mutex, NULL, STORE_MUTEX, NULL, s, pconf, 0);
-        if (rv != APR_SUCCESS) {
-            return rv; /* logged by ap_global_mutex_create */
-        }
-    }
-    rv = store->provider->init(store->instance, STORE_TAG, &hints, s, pconf);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, MCP_LOG(0144) "MCPStore %s:%s cannot be opened", conf->provider,
-                     conf->arg);
-        return rv;
-    }
-    rv = apr_shm_create(&shm, sizeof(*store->generation), NULL, pconf);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, MCP_LOG(0145) "no shared memory for the invalidation counter");
-        return rv;
-    }
-    store->generation = apr_shm_baseaddr_get(shm);
-    apr_atomic_set32(store->generation, 1);
-    *out = store;
-    return APR_SUCCESS;
-}
-
-apr_status_t mcp_store_open(mcp_store_t **store, const mcp_store_conf_t *conf, const mcp_keyring_t *ring,
-                            server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
-{
-    void *found = NULL;
-    apr_status_t rv;
-
-    apr_pool_userdata_get(&found, STORE_USERDATA, pconf);
-    if (found) {
-        *store = found;
-        return APR_SUCCESS;
-    }
-    rv = create(store, conf, ring, s, pconf, ptemp);
-    if (rv == APR_SUCCESS) {
-        apr_pool_userdata_setn(*store, STORE_USERDATA, NULL, pconf);
-    }
-    return rv;
-}
-
-void mcp_store_child_init(mcp_store_t *store, apr_pool_t *pchild)
-{
-    apr_status_t rv = APR_SUCCESS;
-
-    /* The structure is this process's own copy since the fork; the two modules share it. */
-    if (store->child_ready) {
-        return;
-    }
-    store->child_ready = 1;
-    if (store->mutex) {
-        rv = apr_global_mutex_child_init(&store->mutex, apr_global_mutex_lockfile(store->mutex), pchild);
-    }
-    else {
-        int threads = 1;
-
-        ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-        rv = mcp_breaker_create(&store->breaker, threads / 4 > 2 ? threads / 4 : 2, store->timeout, pchild);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, store->s, MCP_LOG(0146) "the session store cannot be used in this child");
-    }
 }

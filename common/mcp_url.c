@@ -47,11 +47,12 @@ static int host_ok(const char *host)
     const char *last = strrchr(host, '.');
     unsigned char addr[4];
 
-    if (!len || len > 253 || strspn(host, ALPHA DIGITS "-._") != len || host[0] == '.' || strstr(host, "..")) {
+    if (!len || len > 253 || strspn(host, ALPHA DIGITS "-._") != len || host[0] == '.' || host[len - 1] == '.'
+        || strstr(host, "..")) {
         return 0;
     }
     last = last ? last + 1 : host;
-    if (*last && (strspn(last, DIGITS) == strlen(last) || !strncmp(last, "0x", 2))) {
+    if (strspn(last, DIGITS) == strlen(last) || !strncmp(last, "0x", 2)) {
         return inet_pton(AF_INET, host, addr) == 1;
     }
     return 1;
@@ -117,6 +118,18 @@ static int is_web(const mcp_url_t *url)
     return !strcmp(url->scheme, "https") || !strcmp(url->scheme, "http");
 }
 
+/* End @a text at the first @a separator; what follows it, NULL when there is none. */
+static const char *cut(char *text, char separator)
+{
+    char *found = strchr(text, separator);
+
+    if (!found) {
+        return NULL;
+    }
+    *found = '\0';
+    return found + 1;
+}
+
 apr_status_t mcp_url_parse(apr_pool_t *p, const char *text, mcp_url_t *url)
 {
     char *rest, *scheme;
@@ -139,14 +152,10 @@ apr_status_t mcp_url_parse(apr_pool_t *p, const char *text, mcp_url_t *url)
     rest = apr_pstrdup(p, text + len + 1);
 
     /* from the back: the first "#", then the first "?" before it, end what is before them */
-    if ((url->fragment = strchr(rest, '#'))) {
-        rest[url->fragment++ - rest] = '\0';
-        if (strchr(url->fragment, '#')) {
-            return APR_EINVAL;
-        }
-    }
-    if ((url->query = strchr(rest, '?'))) {
-        rest[url->query++ - rest] = '\0';
+    url->fragment = cut(rest, '#');
+    url->query = cut(rest, '?');
+    if (url->fragment && strchr(url->fragment, '#')) {
+        return APR_EINVAL;
     }
     if (!strncmp(rest, "//", 2)) {
         len = strcspn(rest + 2, "/");
@@ -164,7 +173,8 @@ apr_status_t mcp_url_parse(apr_pool_t *p, const char *text, mcp_url_t *url)
     if (!url->has_port && is_web(url)) {
         url->port = url->scheme[4] ? 443 : 80;
     }
-    return strpbrk(url->path, "[]") || (url->query && strpbrk(url->query, "[]")) ? APR_EINVAL : APR_SUCCESS;
+    /* RFC 3986 has brackets for addresses only, but `a[]=1` in a query is common and harmless */
+    return strpbrk(url->path, "[]") ? APR_EINVAL : APR_SUCCESS;
 }
 
 int mcp_url_is_loopback(const mcp_url_t *url)
