@@ -30,6 +30,7 @@ APLOG_USE_MODULE(mcp_oauth);
 #define POLL apr_time_from_msec(20)
 #define WAIT_MAX apr_time_from_sec(3)
 #define SETTLE apr_time_from_msec(50)      /* longer than two writes to the store take */
+#define CLAIM_LIFETIME apr_time_from_sec(3)
 #define PENDING_LIFETIME apr_time_from_sec(30)
 
 typedef struct {
@@ -211,8 +212,9 @@ static int rotate(refresh_t *x, int restoring)
 }
 
 /*
- * Where no ticket is there to be removed, one of several callers is chosen by who writes last: after the writes have
- * settled each reads whose mark stayed. A caller that comes later finds the chosen one's pending successor.
+ * Where no ticket is there to be removed, one of several callers is chosen by who writes last. Nobody writes once a mark
+ * is there, so after the writes have settled each of the writers reads the same one, and it is one's own. The mark's
+ * short life lets others try if the chosen one dies; the pending successor keeps them off while it lives.
  * @return 1 for the chosen one
  */
 static int claim(const refresh_t *x)
@@ -221,9 +223,13 @@ static int claim(const refresh_t *x)
     apr_size_t len;
     json_t *answer;
 
+    if (mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool)
+        != APR_NOTFOUND) {
+        return 0;
+    }
     mcp_random(mark, sizeof(mark));
     if (mcp_store_put(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
-                      apr_time_now() + PENDING_LIFETIME, mark, sizeof(mark), x->r->pool) != APR_SUCCESS) {
+                      apr_time_now() + CLAIM_LIFETIME, mark, sizeof(mark), x->r->pool) != APR_SUCCESS) {
         return 0;
     }
     apr_sleep(SETTLE);
