@@ -195,6 +195,9 @@ const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const 
     if (mcp_resource_by_uri(conf, resource.uri)) {
         return apr_psprintf(cmd->pool, "MCPResource: %s is there already", resource.uri);
     }
+    if (strchr(url.path, '%')) {
+        return "MCPResource: write the path without percent-encoding"; /* requests are compared decoded */
+    }
     resource.path = *url.path ? url.path : "/";
     resource.name = resource.uri;
     resource.scopes = "";
@@ -202,6 +205,9 @@ const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const 
         const char *value;
 
         if ((value = option(argv[i], "name"))) {
+            if (!mcp_is_utf8(value)) {
+                return "MCPResource: name= must be UTF-8"; /* it goes into JSON */
+            }
             resource.name = value;
         }
         else if ((value = option(argv[i], "scopes"))) {
@@ -245,6 +251,9 @@ const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const arg
     scope.name = argv[0];
     scope.text = argv[1];
     scope.implies = "";
+    if (!mcp_is_utf8(scope.text)) {
+        return "MCPScope: the text must be UTF-8";
+    }
     if (!*scope.name || !mcp_scope_valid(scope.name) || strchr(scope.name, ' ')) {
         return apr_psprintf(cmd->pool, "MCPScope: '%s' is not a scope name", argv[0]);
     }

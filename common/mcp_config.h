@@ -86,7 +86,7 @@ const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const
 
 /**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
- * open the store. Refuses a missing MCPKeyFile or MCPIssuer with the mend in the log.
+ * open the store. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
  */
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);

@@ -7,6 +7,8 @@
 
 #include <apr_strings.h>
 
+#include "mcp_util.h"
+
 typedef struct {
     const char *name;
     const char *value;
@@ -19,46 +21,6 @@ static int hex_value(char c)
     }
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int in_range(unsigned char c, unsigned char low, unsigned char high)
-{
-    return c >= low && c <= high;
-}
-
-/* Bytes of the character at @a s, 0 when it is malformed: RFC 3629 section 4, so no overlong forms, no surrogates. */
-static apr_size_t utf8_len(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    if (in_range(s[0], 0xc2, 0xdf)) {
-        return in_range(s[1], 0x80, 0xbf) ? 2 : 0;
-    }
-    if (in_range(s[0], 0xe0, 0xef)) {
-        return in_range(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf)
-            && in_range(s[2], 0x80, 0xbf) ? 3 : 0;
-    }
-    if (in_range(s[0], 0xf0, 0xf4)) {
-        return in_range(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf)
-            && in_range(s[2], 0x80, 0xbf) && in_range(s[3], 0x80, 0xbf) ? 4 : 0;
-    }
-    return 0;
-}
-
-static int is_utf8(const char *text)
-{
-    const unsigned char *s = (const unsigned char *)text;
-
-    while (*s) {
-        apr_size_t len = utf8_len(s);
-
-        if (!len) {
-            return 0;
-        }
-        s += len;
-    }
-    return 1;
 }
 
 /* Decode "+" and percent-encoding; NULL when malformed. */
@@ -89,7 +51,7 @@ static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
         *out++ = c;
     }
     *out = '\0';
-    return is_utf8(value) ? value : NULL;
+    return mcp_is_utf8(value) ? value : NULL;
 }
 
 apr_status_t mcp_form_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_array_header_t **out)

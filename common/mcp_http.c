@@ -92,9 +92,16 @@ void mcp_no_store(request_rec *r)
 
 int mcp_send_json(request_rec *r, int status, json_t *json)
 {
-    const char *text = mcp_json_text(r->pool, json);
-    apr_size_t len = strlen(text);
+    const char *text;
+    apr_size_t len;
 
+    if (!json) {
+        /* json_pack() found text that is not UTF-8: configuration and protocol text is checked before it comes here */
+        json = json_pack("{s:s}", "error", "server_error");
+        status = HTTP_INTERNAL_SERVER_ERROR;
+    }
+    text = mcp_json_text(r->pool, json);
+    len = strlen(text);
     json_decref(json);
     r->status = status;
     r->status_line = NULL;
@@ -229,7 +236,7 @@ int mcp_prm_match(request_rec *r, const mcp_shared_conf_t *conf, const mcp_resou
     int i;
 
     *resource = NULL;
-    if (!conf->resources || !conf->resources->nelts || !r->uri) {
+    if (!conf->issuer || !conf->resources || !conf->resources->nelts || !r->uri) {
         return 0;
     }
     list = (const mcp_resource_t *)conf->resources->elts;

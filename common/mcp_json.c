@@ -119,8 +119,8 @@ char *mcp_json_text(apr_pool_t *p, const json_t *json)
     apr_size_t len = json_dumpb(json, NULL, 0, JSON_COMPACT);
     char *text = apr_palloc(p, len + 1);
 
-    if (json_dumpb(json, text, len, JSON_COMPACT) != len || !len) {
-        abort(); /* only when memory ran out: what we dump was parsed or built by us */
+    if (!len || json_dumpb(json, text, len, JSON_COMPACT) != len) {
+        return apr_pstrdup(p, "null"); /* what json_pack() refused to build: nothing that reads it will take it */
     }
     text[len] = '\0';
     return text;

@@ -22,7 +22,7 @@ const char *mcp_json_str(const json_t *object, const char *name);
 /** An integer member (numbers as strings are accepted, E5/E6), or @a fallback; reals are cut, out of range refused. */
 json_int_t mcp_json_int(const json_t *object, const char *name, json_int_t fallback);
 
-/** Compact text of @a json in @a p. */
+/** Compact text of the object or array @a json in @a p; "null", which mcp_json_parse() refuses, for anything else. */
 char *mcp_json_text(apr_pool_t *p, const json_t *json);
 
 #endif

@@ -176,7 +176,7 @@ char *mcp_seal_json(apr_pool_t *p, const mcp_keyring_t *ring, mcp_purpose_e purp
     if (!expires) {
         json_object_del(object, "exp");
     }
-    else if (json_object_set_new(object, "exp", json_integer((json_int_t)apr_time_sec(expires)))) {
+    else if (object && json_object_set_new(object, "exp", json_integer((json_int_t)apr_time_sec(expires)))) {
         abort(); /* no memory: sealing it without its expiry would make it live for ever */
     }
     text = mcp_json_text(p, object);

@@ -46,6 +46,9 @@ const char *mcp_log_text(apr_pool_t *p, const char *text);
 /** True when every byte is visible ASCII or space, and none is CR, LF or NUL (header injection). */
 int mcp_is_header_safe(const char *value);
 
+/** True when @a text is well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates. */
+int mcp_is_utf8(const char *text);
+
 /** True if the space-separated list @a list contains the token @a item (OAuth scope lists, case-sensitive). */
 int mcp_list_has(const char *list, const char *item);
 
