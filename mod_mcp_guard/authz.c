@@ -86,18 +86,20 @@ void mcp_guard_register_authz(apr_pool_t *p)
 
 /* Our metadata must be readable, and mod_mcp_oauth's pages too, where all of a host is guarded. Both were marked by
  * exact path before any configuration could name a handler (T25). */
-int mcp_guard_access_ex(request_rec *r)
+int mcp_guard_is_public(request_rec *r)
 {
     mcp_guard_request_t *req = mcp_guard_known(r);
 
-    if (!mcp_guard_guarded(r)) {
-        return DECLINED;
-    }
     if (!req && r->handler && !strcmp(r->handler, MCP_GUARD_OAUTH_HANDLER)) {
         req = mcp_guard_request(r);
         req->own_handler = MCP_GUARD_OAUTH_HANDLER;
     }
-    return req && req->own_handler ? OK : DECLINED;
+    return req && req->own_handler;
+}
+
+int mcp_guard_access_ex(request_rec *r)
+{
+    return mcp_guard_guarded(r) && mcp_guard_is_public(r) ? OK : DECLINED;
 }
 
 int mcp_guard_force_authn(request_rec *r)

@@ -198,6 +198,9 @@ void mcp_guard_publish(request_rec *r, const mcp_session_t *session);
 
 void mcp_guard_register_authz(apr_pool_t *p);
 
+/** Is this one of our public endpoints, below a guarded location or not? To be asked after translate_name. */
+int mcp_guard_is_public(request_rec *r);
+
 /** access_checker_ex: our public endpoints need nobody's permission under a guarded location. */
 int mcp_guard_access_ex(request_rec *r);
 

@@ -132,8 +132,8 @@ int mcp_guard_check_origin(request_rec *r)
     if (!dir || !(origin = mcp_header_once(r, "Origin", &duplicate))) {
         return DECLINED;
     }
-    if (mcp_guard_known(r) && mcp_guard_known(r)->own_handler) {
-        return DECLINED; /* public metadata */
+    if (mcp_guard_is_public(r)) {
+        return DECLINED; /* metadata and mod_mcp_oauth's endpoints have a policy of their own */
     }
     conf = ap_get_module_config(r->server->module_config, &mcp_guard_module);
     /* httpd joins repeated headers with a comma, which no origin has. */

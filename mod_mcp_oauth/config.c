@@ -197,8 +197,9 @@ const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *
     return NULL;
 }
 
-int mcp_oauth_scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
-                          const char *scope)
+/* May @a scope, one token, be granted at @a resource? */
+static int scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
+                       const char *scope)
 {
     const mcp_shared_conf_t *shared = conf->shared;
 
@@ -231,7 +232,7 @@ const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf, const 
     }
     list = apr_pstrdup(p, requested);
     for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last)) {
-        if (!mcp_list_has(known, token) && mcp_oauth_scope_known(p, conf, resource, token)) {
+        if (!mcp_list_has(known, token) && scope_known(p, conf, resource, token)) {
             known = *known ? apr_pstrcat(p, known, " ", token, NULL) : token;
         }
     }
@@ -274,17 +275,17 @@ static const char *duration(cmd_parms *cmd, const char *arg, int least, int most
 
 static const char *set_access_lifetime(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    return duration(cmd, arg, 5, 30 * 86400, &conf_of(cmd)->access_lifetime);
+    return duration(cmd, arg, 2, 30 * 86400, &conf_of(cmd)->access_lifetime);
 }
 
 static const char *set_refresh_lifetime(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    return duration(cmd, arg, 5, 366 * 86400, &conf_of(cmd)->refresh_lifetime);
+    return duration(cmd, arg, 2, 366 * 86400, &conf_of(cmd)->refresh_lifetime);
 }
 
 static const char *set_code_lifetime(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    return duration(cmd, arg, 5, 600, &conf_of(cmd)->code_lifetime);
+    return duration(cmd, arg, 2, 600, &conf_of(cmd)->code_lifetime);
 }
 
 static const char *set_grace(cmd_parms *cmd, void *dummy, const char *arg)

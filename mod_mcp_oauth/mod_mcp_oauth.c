@@ -13,6 +13,8 @@
 #include "mcp_http.h"
 #include "mcp_log.h"
 
+/* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as those of an MCP
+ * server at the root: they are for those who have no token yet. */
 #define HANDLER "mcp-oauth"
 
 typedef int handler_fn(request_rec *r, mcp_oauth_conf_t *conf);
@@ -109,15 +111,6 @@ static int type_checker(request_rec *r)
     return is_ours(r) ? OK : DECLINED;
 }
 
-/* Endpoints and metadata that lie below a guarded location, such as that of an MCP server at the root, are reached by
- * those who have no token yet. Only AuthType MCP is passed over: what else an administrator demands here holds. */
-static int access_checker_ex(request_rec *r)
-{
-    const char *type = is_ours(r) ? ap_auth_type(r) : NULL;
-
-    return type && !ap_cstr_casecmp(type, "MCP") ? OK : DECLINED;
-}
-
 /* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have replaced. */
 static int handler(request_rec *r)
 {
@@ -199,7 +192,6 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_check_access_ex(access_checker_ex, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

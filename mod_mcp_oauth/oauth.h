@@ -79,10 +79,6 @@ const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *
 const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
                              const char *requested);
 
-/** May @a scope, one token, be granted at @a resource? */
-int mcp_oauth_scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
-                          const char *scope);
-
 /* ---- clients (client.c) ---- */
 
 /* A client as its sealed client_id describes it. */

@@ -329,10 +329,15 @@ static int late(refresh_t *x)
 
 /* ---- the request ---- */
 
+/* Scopes that clients add for a provider of OpenID and that mean nothing here. */
+static int means_nothing(const char *scope)
+{
+    return mcp_list_has("offline_access openid profile email", scope);
+}
+
 /* Scope of the new access token: what was granted, or the part of it that is asked for. More than was granted is
- * refused (RFC 6749 section 6); scopes that mean nothing here, such as offline_access, are passed over. */
-static int narrow(const refresh_t *x, const mcp_resource_t *resource, const char *wanted, const char **scope,
-                  mcp_result_t *res)
+ * refused (RFC 6749 section 6). */
+static int narrow(const refresh_t *x, const char *wanted, const char **scope, mcp_result_t *res)
 {
     const char *granted = x->token.grant.scope;
     const char *all = mcp_scope_expand(x->r->pool, x->conf->shared, granted), *kept = "";
@@ -350,7 +355,7 @@ static int narrow(const refresh_t *x, const mcp_resource_t *resource, const char
         if (mcp_list_has(all, token)) {
             kept = *kept ? apr_pstrcat(x->r->pool, kept, " ", token, NULL) : token;
         }
-        else if (mcp_oauth_scope_known(x->r->pool, x->conf, resource, token)) {
+        else if (!means_nothing(token)) {
             return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "more is asked for than was granted", NULL);
         }
     }
@@ -388,7 +393,7 @@ static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_
                             NULL);
         }
     }
-    return narrow(x, resource, mcp_form_get(form, "scope"), &x->scope, res);
+    return narrow(x, mcp_form_get(form, "scope"), &x->scope, res);
 }
 
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,

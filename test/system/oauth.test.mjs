@@ -167,7 +167,8 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
             for (const uris of [[uri], ['https://good.example/cb', uri]]) {
                 const response = await register({ redirect_uris: uris });
                 assert.equal(response.status, 400, response.text);
-                assert.equal(error(response), 'invalid_redirect_uri');
+                // a NUL makes the whole body invalid JSON to us
+                assert.match(error(response), String(uri).includes('\0') ? /^invalid_client_metadata$/ : /^invalid_redirect_uri$/);
             }
         });
     }
@@ -344,7 +345,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
             bad.redirectUri = answer.json().redirect_uris[0];
             const page = await world.person().go(bad.authorizeUrl());
             assert.equal(page.status, 200);
-            assert.doesNotMatch(page.text, /<script|<img|<svg|onerror=alert|onmouseover=alert\(1\) x='|\u202E/i, name);
+            assert.doesNotMatch(page.text, /<script|<img|<svg|<[^>]*\son(error|mouseover)=|\u202E/i, name);
         }
     });
 });
