@@ -17,6 +17,8 @@
 #include "mcp_log.h"
 #include "mcp_util.h"
 
+APLOG_USE_MODULE(mcp_guard);
+
 /* ---- Require mcp-scope a b: all of them ---- */
 
 static const char *parse_scopes(cmd_parms *cmd, const char *line, const void **parsed)
@@ -161,7 +163,7 @@ int mcp_guard_assert_session(request_rec *r)
     }
     /* httpd took over a verdict from the request that this one came from, or something (Satisfy any) let it pass. */
     if (!mcp_guard_inherited(r, mcp_guard_resource(r, dir))) {
-        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0431) "%s passed access control without a session; authenticating it now", r->uri);
     }
     {

@@ -16,6 +16,8 @@
 #include "mcp_url.h"
 #include "mcp_util.h"
 
+APLOG_USE_MODULE(mcp_guard);
+
 #define CACHE_AGE_DEFAULT apr_time_from_sec(1)
 #define CACHE_AGE_MAX apr_time_from_sec(300)
 

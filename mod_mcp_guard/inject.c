@@ -19,6 +19,8 @@
 #include "mcp_log.h"
 #include "mcp_util.h"
 
+APLOG_USE_MODULE(mcp_guard);
+
 #define RESERVED_PREFIX "x-mcp-"
 #define FUNCTIONS_KEY "x-functions-key" /* whatever the backend: a client's key never passes (F6) */
 #define TOKEN_PREFIX "mcpat."

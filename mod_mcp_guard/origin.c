@@ -16,6 +16,8 @@
 #include "mcp_url.h"
 #include "mcp_util.h"
 
+APLOG_USE_MODULE(mcp_guard);
+
 #define ALLOW_METHODS "GET, POST, DELETE, OPTIONS"
 #define REQUESTED_HEADERS_MAX 1024
 

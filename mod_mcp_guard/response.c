@@ -14,6 +14,8 @@
 #include "guard.h"
 #include "mcp_log.h"
 
+APLOG_USE_MODULE(mcp_guard);
+
 static ap_filter_rec_t *filter_handle;
 
 /* The path by which mod_proxy calls the backend, from r->filename: proxy:[unix:/socket|]scheme://authority/path?query */
