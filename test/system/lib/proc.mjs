@@ -72,7 +72,7 @@ export class Process {
 
     signal(name) { if (!this.status) process.kill(this.child.pid, name); }
 
-    /** Wait for the end; throws with the output unless the exit code is `code` (undefined: any). */
+    /** Wait for the end; throws with the output unless the exit code is `code` (null: any). */
     async done({ code = 0, ms = 120_000 } = {}) {
         const late = sleep(ms, 'late', { ref: false });
         const status = await Promise.race([this.exited, late]);
@@ -81,7 +81,7 @@ export class Process {
             throw new Error(`${this.command} did not end within ${ms} ms\n${this.output}`);
         }
         if (this.error) throw this.error;
-        if (code !== undefined && status.code !== code) {
+        if (code !== null && status.code !== code) {
             throw new Error(`${this.command} ended with ${status.code ?? status.signal}\n${this.output}`);
         }
         return status;

@@ -22,6 +22,7 @@ export class World {
      *   backend    start the snippets app (default true); the echo backend is always there, at /echo
      *   provider   start the demo identity provider (default true)
      *   directives further lines at server level; echo: further lines in <Location /echo>; mcp: in <Location /mcp>
+     *   before     async (world) => …: what has to be there before the configuration is written
      *   site       a function (world) => text instead of the whole default site
      *   httpd      options of Httpd
      */
@@ -38,6 +39,7 @@ export class World {
                 options.backend === false ? null : startBackend(world, FUNCTION_KEY),
             ]);
             await world.files();
+            await options.before?.(world);
             await world.httpd.configure((options.site ?? defaultSite)(world));
             if (options.start !== false) await world.httpd.start();
         } catch (error) {
