@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "mcp_crypto.h"
 #include "mcp_json.h"
 #include "mcp_util.h"
 
@@ -39,7 +40,7 @@ static EVP_CIPHER_CTX *begin(const unsigned char *key, const unsigned char *nonc
     memcpy(head, aad->prefix, prefix_len + 1);
     memcpy(head + prefix_len + 1, aad->kid, aad->kid_len);
     head[head_len - 1] = '\0';
-    if (ctx && EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) == 1
+    if (ctx && EVP_CipherInit_ex(ctx, mcp_crypto_aes_256_gcm(), NULL, key, nonce, encrypt) == 1
         && EVP_CipherUpdate(ctx, NULL, &unused, (unsigned char *)head, head_len) == 1
         && (!aad->context_len
             || EVP_CipherUpdate(ctx, NULL, &unused, aad->context, (int)aad->context_len) == 1)) {

@@ -12,6 +12,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "mcp_crypto.h"
+
 static const char b64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
@@ -89,7 +91,7 @@ apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, 
 
 void mcp_sha256(const void *data, apr_size_t len, unsigned char out[MCP_SHA256_LEN])
 {
-    if (!EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL)) {
+    if (!EVP_Digest(data, len, out, NULL, mcp_crypto_sha256(), NULL)) {
         abort();
     }
 }

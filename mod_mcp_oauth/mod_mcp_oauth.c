@@ -10,6 +10,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
+#include "mcp_crypto.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
 
@@ -177,6 +178,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
 
         if (conf->store) {
+            mcp_crypto_child_init();
             mcp_store_child_init(conf->store, pchild);
             mcp_upstream_child_init(pchild, main_server);
             return;
