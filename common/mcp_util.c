@@ -41,20 +41,18 @@ char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
     return text;
 }
 
-/* Value of a base64url character, -1 for all others. */
-static int b64url_value(unsigned char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
+/* Value of each ASCII character in base64url, -1 for those that are not of it. A table, because each request decodes a
+ * token. */
+static const signed char b64url_values[128] = {
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1,
+    -1,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, 63,
+    -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+};
 
 apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, unsigned char **out,
                                apr_size_t *out_len)
@@ -68,7 +66,7 @@ apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, 
     }
     data = end = apr_palloc(p, len / 4 * 3 + 3);
     for (apr_size_t i = 0; i < len; i++) {
-        int value = b64url_value((unsigned char)text[i]);
+        int value = (text[i] & 0x80) ? -1 : b64url_values[(unsigned char)text[i]];
 
         if (value < 0) {
             return APR_EINVAL;
