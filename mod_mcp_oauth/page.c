@@ -33,7 +33,7 @@ static const char style[] =
     "h2{font-size:1rem;margin:1.25rem 0 .25rem}"
     "p{margin:0 0 .75rem}"
     "ul{margin:.25rem 0 .75rem;padding-left:1.25rem}"
-    "ul.ticks{list-style:none;padding-left:0}"
+    "input{width:1.25rem;height:1.25rem;margin:0 .25rem 0 0;vertical-align:-.2rem;accent-color:var(--accent)}"
     "li{margin:.25rem 0}"
     ".soft{color:var(--soft)}"
     ".host{font-size:1.125rem;font-weight:600}"

@@ -271,56 +271,81 @@ static verdict_e judge(const refresh_t *x, int waited_out)
     return waited_out ? VERDICT_DEAD_WINNER : VERDICT_WAIT;
 }
 
+/* Nobody has answered for this generation yet. DECLINED to wait on, until *until at most. */
+static int without_successor(refresh_t *x, int polls, int waited_out, apr_time_t *until)
+{
+    switch (judge(x, waited_out)) {
+    case VERDICT_DOWN:
+        return mcp_send_store_down(x->r);
+    case VERDICT_REVOKED:
+        return invalid_grant(x, "the grant was revoked");
+    case VERDICT_REUSE:
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+                      MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
+                      x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
+        mcp_session_revoke(x->r, x->conf, x->token.grant.id, "a used refresh token was presented again");
+        return invalid_grant(x, "it was used before");
+    case VERDICT_LOST:
+        if (!x->conf->restore) {
+            return invalid_grant(x, "the store was lost and MCPOAuthRestore is Off");
+        }
+        /* Not at the first look: a winner may be between two writes. */
+        return polls && claim(x) ? rotate(x, 1) : DECLINED;
+    case VERDICT_DEAD_WINNER:
+        if (claim(x)) {
+            return rotate(x, 0);
+        }
+        *until += WAIT_MAX; /* somebody else was chosen: wait for that one */
+        return DECLINED;
+    case VERDICT_WAIT:
+        break;
+    }
+    return DECLINED;
+}
+
+/* The answer that another call got, unless all of it was taken back since. */
+static int same_answer(const refresh_t *x, json_t *answer)
+{
+    mcp_grant_t current;
+    apr_status_t rv = mcp_grant_get(x->conf->store, x->token.grant.id, &current, x->r->pool);
+
+    if (rv == MCP_EDOWN) {
+        return mcp_send_store_down(x->r);
+    }
+    if (rv != APR_SUCCESS || (current.flags & MCP_GRANT_REVOKED)) {
+        return invalid_grant(x, "the grant was revoked");
+    }
+    return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
+}
+
 /* The ticket was gone. */
 static int late(refresh_t *x)
 {
     apr_time_t until = apr_time_now() + WAIT_MAX, at_last = until + WAIT_MAX;
 
     for (int polls = 0;; polls++) {
-        int waited_out = apr_time_now() >= until;
+        apr_time_t now = apr_time_now();
         json_t *answer;
+        int rc;
 
         switch (get_successor(x, &answer)) {
         case SUCCESSOR_READY:
-            return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
+            return same_answer(x, answer);
         case SUCCESSOR_DOWN:
             return mcp_send_store_down(x->r);
         case SUCCESSOR_PENDING:
-            if (waited_out) {
+            if (now >= until) {
                 return mcp_send_store_down(x->r);
             }
             break;
         case SUCCESSOR_NONE:
-            switch (judge(x, waited_out)) {
-            case VERDICT_DOWN:
-                return mcp_send_store_down(x->r);
-            case VERDICT_REVOKED:
-                return invalid_grant(x, "the grant was revoked");
-            case VERDICT_REUSE:
-                ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
-                              MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
-                              x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
-                mcp_session_revoke(x->r, x->conf, x->token.grant.id, "a used refresh token was presented again");
-                return invalid_grant(x, "it was used before");
-            case VERDICT_LOST:
-                if (!x->conf->restore) {
-                    return invalid_grant(x, "the store was lost and MCPOAuthRestore is Off");
-                }
-                if (polls && claim(x)) { /* not at the first look: a winner may be between two writes */
-                    return rotate(x, 1);
-                }
-                break;
-            case VERDICT_DEAD_WINNER:
-                if (claim(x)) {
-                    return rotate(x, 0);
-                }
-                until = at_last; /* somebody else was chosen: wait for that one */
-                break;
-            case VERDICT_WAIT:
-                break;
+            rc = without_successor(x, polls, now >= until, &until);
+            if (rc != DECLINED) {
+                return rc;
             }
+            break;
         }
-        if (apr_time_now() >= at_last) {
+        if (now >= at_last) {
             return mcp_send_store_down(x->r);
         }
         apr_sleep(POLL);
