@@ -93,7 +93,7 @@ static bearer_e find_bearer(request_rec *r, const char **token, apr_size_t *toke
     if (memchr(value, ',', len)) {
         return BEARER_REPEATED;
     }
-    if (len > TOKEN_MAX || !is_token68(value, len)) {
+    if (!len || len > TOKEN_MAX) {
         return BEARER_MALFORMED;
     }
     *token = value[len] ? apr_pstrmemdup(r->pool, value, len) : value;
@@ -108,6 +108,11 @@ static int refuse_token(request_rec *r, mcp_guard_request_t *req, const char *re
     return mcp_guard_challenge(r, req, HTTP_UNAUTHORIZED, "invalid_token", description, NULL);
 }
 
+static int refuse_malformed(request_rec *r, mcp_guard_request_t *req)
+{
+    return refuse_token(r, req, "malformed", "The access token is malformed");
+}
+
 static int refuse_bearer(request_rec *r, mcp_guard_request_t *req, bearer_e bearer)
 {
     switch (bearer) {
@@ -119,7 +124,7 @@ static int refuse_bearer(request_rec *r, mcp_guard_request_t *req, bearer_e bear
         return mcp_guard_challenge(r, req, HTTP_BAD_REQUEST, "invalid_request",
                                    "Send the token once, in one Authorization header", NULL);
     default:
-        return refuse_token(r, req, "malformed", "The access token is malformed");
+        return refuse_malformed(r, req);
     }
 }
 
@@ -170,6 +175,10 @@ static const mcp_session_t *verify(request_rec *r, mcp_guard_request_t *req, con
             !memcmp(session->resource_hash, req->resource->hash, sizeof(session->resource_hash))) {
             return session;
         }
+    }
+    if (!is_token68(text, len)) {
+        *status = refuse_malformed(r, req);
+        return NULL;
     }
     rv = mcp_access_token_open(r->pool, keyring, text, now, req->resource->hash, &token);
     if (rv != APR_SUCCESS) {

@@ -52,9 +52,10 @@ static int is_reserved(const mcp_guard_dir_t *dir, const char *name)
 {
     const char *rest;
 
+    /* Most headers are done with after their first letter. */
     return ((*name | 0x20) == 'x'
             && (begins_with(name, RESERVED_PREFIX, &rest) || same_name(name, FUNCTIONS_KEY)))
-        || (dir->key && same_name(name, dir->key->header));
+        || (dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0 && same_name(name, dir->key->header));
 }
 
 /* Query parameters that carry a key: Azure Functions takes it as `code` just as well. */
