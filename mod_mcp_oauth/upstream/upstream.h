@@ -17,19 +17,22 @@ typedef struct {
     const char *client_id;       /* MCPProviderClientID */
     const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
     const char *secret;          /* the value, after post_config */
-    const char *auth_method;     /* MCPProviderAuthMethod: client_secret_basic (default with a secret),
-                                    client_secret_post, none */
+    const char *auth_method;     /* MCPProviderAuthMethod: client_secret_basic, client_secret_post, none; NULL:
+                                    none without a secret, else what the provider's metadata offers */
     const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
+    int scope_set;               /* it was written: asked for as it stands, whatever the provider's metadata says */
     apr_array_header_t *claims;  /* MCPProviderClaims: names of id_token claims kept for policy */
     const char *ca_file;         /* MCPProviderCAFile: PEM, instead of the system's */
+    const char *ca_pem;          /* its content, after post_config */
     apr_interval_time_t timeout; /* MCPProviderTimeout: for each call, default 10 s */
+    struct mcp_provider_state_t *state; /* caches and limits of this child, after child_init */
 } mcp_provider_t;
 
 /* What a person's sign-in, or a refresh of it, brought. All in the pool of the request. */
 typedef struct {
     const char *subject;       /* "provider|sub": stable, never reassigned */
     const char *username;      /* preferred_username, else email, else name, else sub */
-    const char *claims;        /* JSON object text with the kept claims */
+    const char *claims;        /* JSON object text with the kept claims; see MCP_CLAIMS_OVERAGE in id_token.h */
     const char *access_token;  /* upstream; NULL when none */
     const char *refresh_token; /* upstream; NULL when none */
     const char *scope;         /* upstream's, may be NULL */
@@ -85,7 +88,8 @@ void mcp_upstream_child_init(apr_pool_t *pchild, server_rec *s);
 
 /**
  * Build the provider's authorization URL (discovery is fetched or taken from the cache).
- * @return OK, or a status with @a res filled (502 provider unreachable or broken, 503 too many calls waiting)
+ * @return OK, or a status with @a res filled: 503 provider unreachable, or too many calls under way; 502 provider
+ *         broken, not to be trusted, or not set up for us
  */
 int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *in,
                                char **url, mcp_result_t *res);
@@ -94,7 +98,8 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
  * Redeem the provider's code: token request with PKCE and client authentication; the id_token verified with cjose
  * against the JWKS: signature, alg from an allow-list that never holds "none" or HMAC, iss, aud (and azp), exp, nbf,
  * iat, nonce. @a iss_param is the callback's iss parameter or NULL (RFC 9207: compared when present or advertised).
- * @return OK and *identity, or a status with @a res filled
+ * @return OK and *identity, or a status with @a res filled: 400 invalid_grant for a code that the provider does not
+ *         honour, 403 access_denied where the person may not, else 502 or 503 as above
  */
 int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *sent,
                         const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider's metadata (OpenID Connect Discovery 1.0), checked before any of it is used. */
+
+#include "upstream_impl.h"
+
+#include <apr_strings.h>
+
+#include "mcp_json.h"
+#include "mcp_url.h"
+#include "mcp_util.h"
+
+#define DISCOVERY_MAX 131072
+
+int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback)
+{
+    mcp_url_t parsed;
+
+    if (mcp_url_parse(p, url, &parsed) != APR_SUCCESS || parsed.has_userinfo || parsed.fragment) {
+        return 0;
+    }
+    return !strcmp(parsed.scheme, "https")
+        || (loopback && !strcmp(parsed.scheme, "http") && mcp_url_is_loopback(&parsed));
+}
+
+int mcp_provider_is_loopback(const mcp_provider_t *provider)
+{
+    return !strncmp(provider->issuer, "http:", 5); /* http elsewhere is refused by MCPProviderIssuer */
+}
+
+/* An endpoint's URL, or NULL with *why set. */
+static const char *endpoint(apr_pool_t *p, const mcp_provider_t *provider, const json_t *json, const char *name,
+                            const char **why)
+{
+    const char *url = mcp_json_str(json, name);
+
+    if (!url) {
+        *why = apr_pstrcat(p, "has no ", name, NULL);
+        return NULL;
+    }
+    if (!mcp_upstream_url_ok(p, url, mcp_provider_is_loopback(provider))) {
+        *why = apr_psprintf(p, "%s is not an https URL: %s", name, mcp_log_text(p, url));
+        return NULL;
+    }
+    return apr_pstrdup(p, url);
+}
+
+/* Is @a wanted in the array @a name? @a otherwise when there is no such array. */
+static int offers(const json_t *json, const char *name, const char *wanted, int otherwise)
+{
+    const json_t *list = json_object_get(json, name);
+
+    if (!json_is_array(list)) {
+        return otherwise;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *item = json_string_value(json_array_get(list, i));
+
+        if (item && !strcmp(item, wanted)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *scope_list(apr_pool_t *p, const json_t *json)
+{
+    const json_t *list = json_object_get(json, "scopes_supported");
+    const char *scopes = "";
+
+    if (!json_is_array(list) || json_array_size(list) > 200) {
+        return NULL;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *scope = json_string_value(json_array_get(list, i));
+
+        if (scope && *scope && !strchr(scope, ' ')) {
+            scopes = apr_pstrcat(p, scopes, *scopes ? " " : "", scope, NULL);
+        }
+    }
+    return scopes;
+}
+
+const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, const char *text, apr_size_t len,
+                                const char **why)
+{
+    mcp_discovery_t *doc = apr_pcalloc(p, sizeof(*doc));
+    const json_t *json = mcp_json_parse(p, text, len, DISCOVERY_MAX);
+    const char *issuer = json ? mcp_json_str(json, "issuer") : NULL;
+
+    if (!issuer) {
+        *why = json ? "has no issuer" : "is not a JSON object; check MCPProviderIssuer";
+        return NULL;
+    }
+    if (strcmp(issuer, provider->issuer)) { /* section 4.3: exactly */
+        *why = apr_psprintf(p, "the provider calls itself \"%s\": set MCPProviderIssuer to that, if it is to be "
+                               "trusted", mcp_log_text(p, issuer));
+        return NULL;
+    }
+    doc->authorization_endpoint = endpoint(p, provider, json, "authorization_endpoint", why);
+    doc->token_endpoint = doc->authorization_endpoint ? endpoint(p, provider, json, "token_endpoint", why) : NULL;
+    doc->jwks_uri = doc->token_endpoint ? endpoint(p, provider, json, "jwks_uri", why) : NULL;
+    if (!doc->jwks_uri) {
+        return NULL;
+    }
+    doc->scopes = scope_list(p, json);
+    doc->iss_parameter = json_is_true(json_object_get(json, "authorization_response_iss_parameter_supported"));
+    doc->basic = offers(json, "token_endpoint_auth_methods_supported", "client_secret_basic", 1)
+        || !offers(json, "token_endpoint_auth_methods_supported", "client_secret_post", 0);
+    return doc;
+}
+
+int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res)
+{
+    apr_size_t len = strlen(provider->issuer);
+    const void *found;
+    const char *url;
+    int rc;
+
+    if (len && provider->issuer[len - 1] == '/') { /* section 4.1 */
+        len--;
+    }
+    url = apr_pstrcat(r->pool, apr_pstrmemdup(r->pool, provider->issuer, len), "/.well-known/openid-configuration",
+                      NULL);
+    rc = mcp_cache_get(provider->state->discovery, provider, url, NULL, &found, res, r->pool);
+    if (rc == OK) {
+        *doc = found;
+    }
+    return rc;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP calls to a provider by libcurl: one easy handle a call, kept with its connection for the next one. */
+
+#include "upstream_impl.h"
+
+#include <curl/curl.h>
+
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+
+#include "mcp_url.h"
+
+#define HEADERS_MAX 65536 /* bytes of all header lines of an answer, interim answers included */
+
+/* Idle handles. The last one in is the first one out, so that few connections stay warm. */
+static struct {
+    apr_thread_mutex_t *lock;
+    CURL **idle;
+    int count;
+    int max;
+} handles;
+
+typedef struct {
+    apr_pool_t *pool;
+    char *body;
+    apr_size_t len;
+    apr_size_t room;
+    apr_size_t max;
+    apr_size_t headers;
+    int too_large;
+} receiver_t;
+
+static apr_status_t global_cleanup(void *dummy)
+{
+    curl_global_cleanup();
+    return APR_SUCCESS;
+}
+
+apr_status_t mcp_fetch_global_init(apr_pool_t *pconf)
+{
+    /* Not safe beside other threads, hence here: the parent has none. */
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        return APR_EGENERAL;
+    }
+    apr_pool_cleanup_register(pconf, NULL, global_cleanup, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+apr_status_t mcp_fetch_child_init(apr_pool_t *p, int idle)
+{
+    handles.idle = apr_pcalloc(p, sizeof(CURL *) * (apr_size_t)idle);
+    handles.max = idle;
+    handles.count = 0;
+    return apr_thread_mutex_create(&handles.lock, APR_THREAD_MUTEX_DEFAULT, p);
+}
+
+static CURL *take_handle(void)
+{
+    CURL *curl = NULL;
+
+    apr_thread_mutex_lock(handles.lock);
+    if (handles.count) {
+        curl = handles.idle[--handles.count];
+    }
+    apr_thread_mutex_unlock(handles.lock);
+    return curl ? curl : curl_easy_init();
+}
+
+static void give_handle(CURL *curl)
+{
+    curl_easy_reset(curl); /* keeps connections, TLS sessions and addresses; forgets everything of this call */
+    apr_thread_mutex_lock(handles.lock);
+    if (handles.count < handles.max) {
+        handles.idle[handles.count++] = curl;
+        curl = NULL;
+    }
+    apr_thread_mutex_unlock(handles.lock);
+    if (curl) {
+        curl_easy_cleanup(curl);
+    }
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *baton)
+{
+    receiver_t *in = baton;
+    apr_size_t len = size * count;
+
+    if (len > in->max - in->len) {
+        in->too_large = 1;
+        return 0;
+    }
+    if (in->len + len + 1 > in->room) {
+        apr_size_t room = (in->len + len + 1) * 2;
+        char *larger = apr_palloc(in->pool, room);
+
+        memcpy(larger, in->body, in->len);
+        in->body = larger;
+        in->room = room;
+    }
+    memcpy(in->body + in->len, data, len);
+    in->len += len;
+    in->body[in->len] = '\0';
+    return len;
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *baton)
+{
+    receiver_t *in = baton;
+
+    in->headers += size * count;
+    if (in->headers > HEADERS_MAX) {
+        in->too_large = 1;
+        return 0;
+    }
+    return size * count;
+}
+
+static void set_protocols(CURL *curl, const char *url)
+{
+    int plain = !strncmp(url, "http:", 5); /* was checked to be on loopback: mcp_upstream_url_ok() */
+
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+#else
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, plain ? CURLPROTO_HTTP : CURLPROTO_HTTPS);
+#endif
+}
+
+static void set_trust(CURL *curl, const mcp_provider_t *provider)
+{
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (!provider->ca_pem) {
+        return;
+    }
+#if LIBCURL_VERSION_NUM >= 0x074d00
+    {
+        /* Read by the parent: the child's user need not be able to. */
+        struct curl_blob blob = { (void *)provider->ca_pem, strlen(provider->ca_pem), CURL_BLOB_NOCOPY };
+
+        curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+    }
+#else
+    curl_easy_setopt(curl, CURLOPT_CAINFO, provider->ca_file);
+#endif
+    curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* this CA, and none of the system's */
+}
+
+static struct curl_slist *set_headers(apr_pool_t *p, CURL *curl, const mcp_fetch_t *ask)
+{
+    /* "Expect:" asks curl not to wait for a 100 Continue. */
+    struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json");
+
+    list = list ? curl_slist_append(list, "Expect:") : NULL;
+    if (list && ask->authorization) {
+        struct curl_slist *more =
+            curl_slist_append(list, apr_pstrcat(p, "Authorization: ", ask->authorization, NULL));
+
+        if (!more) {
+            curl_slist_free_all(list);
+        }
+        list = more;
+    }
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+    return list;
+}
+
+static void set_options(CURL *curl, const mcp_provider_t *provider, const mcp_fetch_t *ask, receiver_t *in)
+{
+    long timeout = (long)apr_time_as_msec(ask->timeout);
+
+    curl_easy_setopt(curl, CURLOPT_URL, ask->url);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < 5000 ? timeout : 5000L);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* neither http_proxy nor its kin */
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL); /* no decompression, no bombs (T37) */
+    curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 4L);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "mod_mcp");
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, in);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, in);
+    set_protocols(curl, ask->url);
+    set_trust(curl, provider);
+    if (ask->form) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(ask->form));
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ask->form);
+    }
+}
+
+static int failed(apr_pool_t *p, const mcp_fetch_t *ask, const receiver_t *in, CURLcode code, const char *detail,
+                  mcp_result_t *res)
+{
+    const char *log;
+
+    if (in->too_large) {
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
+                        apr_psprintf(p, "%s: the answer is larger than %" APR_SIZE_T_FMT " bytes", ask->url,
+                                     in->headers > HEADERS_MAX ? (apr_size_t)HEADERS_MAX : in->max));
+    }
+    log = apr_psprintf(p, "%s: %s%s%s", ask->url, curl_easy_strerror(code), *detail ? ": " : "", detail);
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider cannot be trusted",
+                        apr_pstrcat(p, log, " (a private CA is named by MCPProviderCAFile)", NULL));
+    }
+    return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                    "the identity provider cannot be reached", log);
+}
+
+int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *ask, mcp_fetched_t *got,
+              mcp_result_t *res)
+{
+    char empty[1] = "";
+    receiver_t in = { .pool = p, .body = empty, .max = ask->max };
+    char detail[CURL_ERROR_SIZE] = "";
+    struct curl_slist *headers;
+    CURL *curl = take_handle();
+    CURLcode code;
+    long status = 0;
+
+    headers = curl ? set_headers(p, curl, ask) : NULL;
+    if (!headers) {
+        if (curl) {
+            give_handle(curl);
+        }
+        return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                        "the identity provider cannot be reached", "no memory for another connection");
+    }
+    set_options(curl, provider, ask, &in);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    code = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    give_handle(curl);
+    curl_slist_free_all(headers);
+    if (code != CURLE_OK) {
+        return failed(p, ask, &in, code, detail, res);
+    }
+    got->status = (int)status;
+    got->body = in.len ? in.body : "";
+    got->len = in.len;
+    return OK;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verification of id_tokens (OpenID Connect Core 1.0 section 3.1.3.7, RFC 8725). */
+
+#include "jwks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_cstr.h>
+#include <apr_strings.h>
+
+#include "mcp_json.h"
+#include "mcp_util.h"
+
+#define YEAR_9999 253402300799 /* times beyond it are nonsense, and far from any overflow (T49) */
+
+/* The three parts of a compact JWS. */
+typedef struct {
+    const mcp_alg_t *alg;
+    const char *kid;
+    apr_size_t sig_len;
+} header_t;
+
+static apr_status_t release_jws(void *jws)
+{
+    cjose_jws_release(jws);
+    return APR_SUCCESS;
+}
+
+/* A type that says that the token is something else (RFC 8725 3.11): "at+jwt", "logout+jwt", ... */
+static int is_other_type(const char *typ)
+{
+    apr_size_t len = strlen(typ);
+
+    return len >= 4 && !apr_cstr_casecmp(typ + len - 4, "+jwt");
+}
+
+/*
+ * The header, read strictly: what cjose takes leniently, such as a member that occurs twice, is refused here.
+ * NULL or why not.
+ */
+static const char *read_header(apr_pool_t *p, const char *token, header_t *header)
+{
+    const char *dot = strchr(token, '.'), *second = dot ? strchr(dot + 1, '.') : NULL, *name;
+    unsigned char *text, *sig;
+    apr_size_t len;
+    const json_t *json;
+
+    if (!second || strchr(second + 1, '.')) {
+        return "the token is not a compact JWS"; /* five parts: an encrypted one */
+    }
+    if (mcp_b64url_decode(p, token, (apr_size_t)(dot - token), &text, &len) != APR_SUCCESS
+        || !(json = mcp_json_parse(p, (const char *)text, len, MCP_ID_TOKEN_MAX))) {
+        return "the token's header is malformed";
+    }
+    if (json_object_get(json, "crit")) { /* RFC 7515 4.1.11: we understand no extension */
+        return "the token's header has crit";
+    }
+    name = mcp_json_str(json, "typ");
+    if (name && is_other_type(name)) {
+        return apr_psprintf(p, "the token is no id_token, but of type \"%s\"", mcp_log_text(p, name));
+    }
+    name = mcp_json_str(json, "alg");
+    header->alg = mcp_alg_find(name);
+    if (!header->alg) {
+        return apr_psprintf(p, "the token's alg is not accepted: \"%s\"", name ? mcp_log_text(p, name) : "");
+    }
+    header->kid = mcp_json_str(json, "kid");
+    if (json_object_get(json, "kid") && !header->kid) {
+        return "the token's kid is malformed";
+    }
+    if (mcp_b64url_decode(p, second + 1, strlen(second + 1), &sig, &header->sig_len) != APR_SUCCESS
+        || !header->sig_len || (header->alg->sig_len && header->sig_len != header->alg->sig_len)) {
+        return "the token's signature is malformed";
+    }
+    return NULL;
+}
+
+/* APR_SUCCESS with the signed text, APR_NOTFOUND without a fitting key, APR_EINVAL for a wrong signature. */
+static apr_status_t verify_signature(apr_pool_t *p, const char *token, const header_t *header,
+                                     const mcp_jwks_t *keys, const char **text, apr_size_t *len, const char **why)
+{
+    cjose_err err;
+    cjose_jws_t *jws = cjose_jws_import(token, strlen(token), &err);
+    int tried = 0;
+
+    if (!jws) {
+        *why = "the token is not a JWS";
+        return APR_EINVAL;
+    }
+    apr_pool_cleanup_register(p, jws, release_jws, apr_pool_cleanup_null);
+    for (int i = 0; i < keys->count; i++) {
+        uint8_t *plain;
+        size_t size;
+
+        if (!mcp_jwk_fits(&keys->keys[i], header->alg, header->kid)) {
+            continue;
+        }
+        tried++;
+        if (cjose_jws_verify(jws, keys->keys[i].jwk, &err)
+            && cjose_jws_get_plaintext(jws, &plain, &size, &err)) {
+            *text = (const char *)plain;
+            *len = size;
+            return APR_SUCCESS;
+        }
+    }
+    if (!tried || !header->kid) {
+        *why = apr_psprintf(p, "no key of the provider fits the token (alg %s, kid \"%s\")", header->alg->name,
+                            header->kid ? mcp_log_text(p, header->kid) : "");
+        return APR_NOTFOUND;
+    }
+    *why = "the token's signature is wrong";
+    return APR_EINVAL;
+}
+
+/* A NumericDate (RFC 7519 section 2): a JSON number. 1, 0 when absent, -1 when it is none. */
+static int read_time(const json_t *claims, const char *name, json_int_t *out)
+{
+    const json_t *value = json_object_get(claims, name);
+
+    if (!value) {
+        return 0;
+    }
+    *out = json_is_number(value) ? mcp_json_int(claims, name, -1) : -1;
+    return *out >= 0 && *out <= YEAR_9999 ? 1 : -1;
+}
+
+static const char *check_times(apr_pool_t *p, const json_t *claims, apr_time_t now_us)
+{
+    json_int_t now = apr_time_sec(now_us), exp = 0, iat = 0, nbf = 0;
+    int has_nbf;
+
+    if (read_time(claims, "exp", &exp) != 1) {
+        return "exp is missing or malformed";
+    }
+    if (read_time(claims, "iat", &iat) != 1) {
+        return "iat is missing or malformed";
+    }
+    has_nbf = read_time(claims, "nbf", &nbf);
+    if (has_nbf < 0) {
+        return "nbf is malformed";
+    }
+    if (exp <= now - MCP_ID_TOKEN_SKEW) {
+        return apr_psprintf(p, "expired %" APR_INT64_T_FMT " s ago; do the clocks agree?", (apr_int64_t)(now - exp));
+    }
+    if (iat > now + MCP_ID_TOKEN_SKEW || (has_nbf && nbf > now + MCP_ID_TOKEN_SKEW)) {
+        return "issued in the future; do the clocks agree?";
+    }
+    return NULL;
+}
+
+static const char *check_audience(const json_t *claims, const char *client_id)
+{
+    const json_t *aud = json_object_get(claims, "aud"), *azp = json_object_get(claims, "azp");
+    size_t size = json_array_size(aud);
+    int found = 0;
+
+    if (json_is_string(aud)) {
+        found = !strcmp(json_string_value(aud), client_id);
+        size = 1;
+    }
+    for (size_t i = 0; i < json_array_size(aud); i++) {
+        const char *one = json_string_value(json_array_get(aud, i));
+
+        if (!one) {
+            return "aud is malformed";
+        }
+        found |= !strcmp(one, client_id);
+    }
+    if (!found) {
+        return "aud does not name this gateway's client_id";
+    }
+    if (!azp) {
+        return size > 1 ? "aud has several values, and there is no azp" : NULL;
+    }
+    return json_is_string(azp) && !strcmp(json_string_value(azp), client_id)
+        ? NULL : "azp is not this gateway's client_id";
+}
+
+static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_id_token_expected_t *expected)
+{
+    const char *iss = mcp_json_str(claims, "iss"), *sub = mcp_json_str(claims, "sub"), *why;
+
+    if (!iss || strcmp(iss, expected->issuer)) {
+        return apr_psprintf(p, "iss is not the provider's issuer: \"%s\"", iss ? mcp_log_text(p, iss) : "");
+    }
+    why = check_audience(claims, expected->client_id);
+    if (!why) {
+        why = check_times(p, claims, expected->now);
+    }
+    if (why) {
+        return why;
+    }
+    if (expected->nonce && !mcp_secret_equal(mcp_json_str(claims, "nonce"), expected->nonce)) {
+        return "nonce is not that of the request";
+    }
+    if (!sub || strlen(sub) > 255) {
+        return "sub is missing or malformed";
+    }
+    return expected->subject && strcmp(sub, expected->subject) ? "sub is another person's" : NULL;
+}
+
+apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwks_t *keys,
+                                 const mcp_id_token_expected_t *expected, json_t **claims, const char **why)
+{
+    header_t header = { 0 };
+    const char *text = NULL;
+    apr_size_t len = 0;
+    apr_status_t rv;
+    json_t *json;
+
+    if (strnlen(token, MCP_ID_TOKEN_MAX + 1) > MCP_ID_TOKEN_MAX) {
+        *why = "the token is too large";
+        return APR_EINVAL;
+    }
+    *why = read_header(p, token, &header);
+    if (*why) {
+        return APR_EINVAL;
+    }
+    rv = verify_signature(p, token, &header, keys, &text, &len, why);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    json = mcp_json_parse(p, text, len, MCP_ID_TOKEN_MAX);
+    *why = json ? check_claims(p, json, expected) : "the token's claims are malformed";
+    if (*why) {
+        return APR_EINVAL;
+    }
+    *claims = json;
+    return APR_SUCCESS;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A person's sign-in at the provider: the way there, the code that comes back, and the refresh of it. What the provider
+ * says goes to the log; a client or person hears in our own words what it means. */
+
+#include "upstream_impl.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+
+#include "mcp_grant.h"
+#include "mcp_log.h"
+#include "mcp_url.h"
+#include "mcp_util.h"
+
+APLOG_USE_MODULE(mcp_oauth);
+
+/* Our own default has offline_access in it, which some providers refuse by name (Google): then only what the metadata
+ * offers is asked for. What an administrator wrote is asked for as it stands. */
+static const char *scope_for(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc)
+{
+    const char *scope = provider->scope;
+
+    if (!provider->scope_set && doc->scopes && mcp_list_has(doc->scopes, "openid")) {
+        scope = mcp_list_intersect(p, scope, doc->scopes);
+    }
+    return scope;
+}
+
+int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *in,
+                               char **url, mcp_result_t *res)
+{
+    int guarded = !mcp_cache_is_fresh(provider->state->discovery), rc = OK;
+    apr_table_t *params = apr_table_make(r->pool, 12);
+    const mcp_discovery_t *doc = NULL;
+
+    if (guarded) {
+        rc = mcp_upstream_enter(provider, res);
+    }
+    if (rc == OK) {
+        rc = mcp_discover(r, provider, &doc, res);
+        if (guarded) {
+            mcp_upstream_leave(provider);
+        }
+    }
+    if (rc != OK) {
+        return rc;
+    }
+    /* Never the client's `resource`: it names something of ours, and Entra refuses it (E12). */
+    apr_table_setn(params, "response_type", "code");
+    apr_table_setn(params, "client_id", provider->client_id);
+    apr_table_setn(params, "redirect_uri", in->redirect_uri);
+    apr_table_setn(params, "scope", scope_for(r->pool, provider, doc));
+    apr_table_setn(params, "state", in->state);
+    apr_table_setn(params, "nonce", in->nonce);
+    apr_table_setn(params, "code_challenge", mcp_sha256_b64url(r->pool, in->code_verifier));
+    apr_table_setn(params, "code_challenge_method", "S256");
+    if (in->prompt) {
+        apr_table_setn(params, "prompt", in->prompt);
+    }
+    if (in->login_hint) {
+        apr_table_setn(params, "login_hint", in->login_hint);
+    }
+    *url = mcp_url_add_params(r->pool, doc->authorization_endpoint, params);
+    return OK;
+}
+
+/* The keys, and the token verified by them; once more with newer keys when none of these fits. */
+static int verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
+                  const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res)
+{
+    const void *keys = NULL, *newer;
+    const char *why = NULL;
+    apr_status_t rv;
+    int rc = mcp_cache_get(provider->state->keys, provider, doc->jwks_uri, NULL, &keys, res, r->pool);
+
+    if (rc != OK) {
+        return rc;
+    }
+    rv = mcp_id_token_verify(r->pool, token, keys, expected, claims, &why);
+    if (rv == APR_NOTFOUND) {
+        rc = mcp_cache_get(provider->state->keys, provider, doc->jwks_uri, keys, &newer, res, r->pool);
+        if (rc == OK) {
+            rv = mcp_id_token_verify(r->pool, token, newer, expected, claims, &why);
+        }
+        else if (rc != HTTP_NOT_FOUND) {
+            return rc;
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
+                        apr_pstrcat(r->pool, "id_token refused: ", why, NULL));
+    }
+    return OK;
+}
+
+static void describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, mcp_identity_t *identity)
+{
+    identity->subject =
+        apr_pstrcat(p, provider->name, "|", json_string_value(json_object_get(claims, "sub")), NULL);
+    identity->username = mcp_claims_username(p, claims);
+    identity->claims = mcp_claims_filter(p, claims, provider->claims, MCP_CLAIMS_MAX);
+}
+
+static void keep_tokens(const mcp_token_answer_t *answer, mcp_identity_t *identity)
+{
+    identity->access_token = answer->access_token;
+    identity->refresh_token = answer->refresh_token;
+    identity->scope = answer->scope;
+    identity->expires = answer->expires;
+}
+
+/* RFC 9207 section 2.4: whose answer is this? An empty iss is a wrong one (T43). */
+static int check_iss(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *iss,
+                     mcp_result_t *res)
+{
+    if (iss ? !strcmp(iss, provider->issuer) : !doc->iss_parameter) {
+        return OK;
+    }
+    return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the answer is not the identity provider's",
+                    iss ? apr_psprintf(p, "iss of the callback is another issuer: \"%s\"", mcp_log_text(p, iss))
+                        : "the callback has no iss although the provider promises one (RFC 9207)");
+}
+
+static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *sent,
+                  const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res)
+{
+    const char *const secrets[] = { code, sent->code_verifier, NULL };
+    mcp_id_token_expected_t expected = { .issuer = provider->issuer, .client_id = provider->client_id,
+                                         .nonce = sent->nonce };
+    apr_table_t *params = apr_table_make(r->pool, 8);
+    mcp_token_answer_t answer = { 0 };
+    const mcp_discovery_t *doc;
+    json_t *claims = NULL;
+    int rc = mcp_discover(r, provider, &doc, res);
+
+    if (rc == OK) {
+        rc = check_iss(r->pool, provider, doc, iss_param, res);
+    }
+    if (rc != OK) {
+        return rc;
+    }
+    apr_table_setn(params, "grant_type", "authorization_code");
+    apr_table_setn(params, "code", code);
+    apr_table_setn(params, "redirect_uri", sent->redirect_uri);
+    apr_table_setn(params, "code_verifier", sent->code_verifier);
+    rc = mcp_token_call(r, provider, doc, params, secrets, &answer, res);
+    if (rc == HTTP_UNAUTHORIZED) {
+        return res->status = strcmp(res->error, "invalid_grant") ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST;
+    }
+    if (rc != OK) {
+        return rc;
+    }
+    if (!answer.id_token) {
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
+                        "no id_token came: MCPProviderScope must hold openid");
+    }
+    expected.now = apr_time_now();
+    rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
+    if (rc == OK) {
+        keep_tokens(&answer, identity);
+        describe(r->pool, provider, claims, identity);
+    }
+    return rc;
+}
+
+int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *sent,
+                        const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res)
+{
+    int rc = mcp_upstream_enter(provider, res);
+
+    memset(identity, 0, sizeof(*identity));
+    if (rc == OK) {
+        rc = redeem(r, provider, sent, code, iss_param, identity, res);
+        mcp_upstream_leave(provider);
+    }
+    return rc;
+}
+
+static int refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token, const char *subject,
+                   mcp_identity_t *identity, mcp_result_t *res)
+{
+    const char *const secrets[] = { refresh_token, NULL };
+    const char *bar = subject ? strchr(subject, '|') : NULL;
+    mcp_id_token_expected_t expected = { .issuer = provider->issuer, .client_id = provider->client_id,
+                                         .subject = bar ? bar + 1 : NULL, .now = apr_time_now() };
+    apr_table_t *params = apr_table_make(r->pool, 4);
+    mcp_token_answer_t answer = { 0 };
+    const mcp_discovery_t *doc;
+    json_t *claims = NULL;
+    int rc = mcp_discover(r, provider, &doc, res);
+
+    if (rc != OK) {
+        return rc;
+    }
+    apr_table_setn(params, "grant_type", "refresh_token");
+    apr_table_setn(params, "refresh_token", refresh_token);
+    rc = mcp_token_call(r, provider, doc, params, secrets, &answer, res);
+    if (rc == HTTP_UNAUTHORIZED) {
+        res->error = "invalid_grant";
+    }
+    if (rc != OK) {
+        return rc;
+    }
+    keep_tokens(&answer, identity);
+    if (!identity->refresh_token) { /* the old one goes on (RFC 6749 section 6, E10) */
+        identity->refresh_token = refresh_token;
+    }
+    if (!answer.id_token) {
+        return OK;
+    }
+    rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
+    if (rc == OK) {
+        describe(r->pool, provider, claims, identity);
+    }
+    else if (rc == HTTP_SERVICE_UNAVAILABLE) {
+        /* The provider has refreshed, and may have spent the old token: what it gave must not be lost because its keys
+         * cannot be fetched just now. The claims stay as they were. */
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      MCP_LOG(0302) "provider %s: claims not renewed: %s", provider->name, res->log);
+        memset(res, 0, sizeof(*res));
+        rc = OK;
+    }
+    return rc;
+}
+
+int mcp_upstream_refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token,
+                         const char *subject, mcp_identity_t *identity, mcp_result_t *res)
+{
+    int rc = mcp_upstream_enter(provider, res);
+
+    memset(identity, 0, sizeof(*identity));
+    if (rc == OK) {
+        rc = refresh(r, provider, refresh_token, subject, identity, res);
+        mcp_upstream_leave(provider);
+    }
+    return rc;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider's token endpoint (RFC 6749 sections 2.3, 3.2, 5; OpenID Connect Core 1.0 section 9). */
+
+#include "upstream_impl.h"
+
+#include <apr_cstr.h>
+#include <apr_strings.h>
+
+#include "mcp_json.h"
+#include "mcp_url.h"
+#include "mcp_util.h"
+
+#define ANSWER_MAX 262144
+#define SECONDS_MAX (10 * 366 * 86400)
+
+/* Does @a text repeat something that must not be logged? */
+static int repeats(const char *text, const char *const *secrets, const char *own)
+{
+    if (own && strstr(text, own)) {
+        return 1;
+    }
+    for (; *secrets; secrets++) {
+        if (strlen(*secrets) >= 8 && strstr(text, *secrets)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A member for the log: " name=value", "" when absent or when it repeats a secret. */
+static const char *detail(apr_pool_t *p, const json_t *json, const char *name, const char *const *secrets,
+                          const char *own)
+{
+    const char *text = json_string_value(json_object_get(json, name));
+
+    if (!text || !*text || repeats(text, secrets, own)) {
+        return "";
+    }
+    return apr_psprintf(p, " %s=\"%s\"", name, mcp_log_text(p, text));
+}
+
+/* What an error answer says, for the log only: Entra's code stands at the beginning of its description, and the ids
+ * that its support asks for are members of their own (E11). */
+static const char *describe(apr_pool_t *p, const char *url, int status, const json_t *json,
+                            const char *const *secrets, const char *own)
+{
+    static const char *const names[] = { "error", "error_description", "suberror", "correlation_id", "trace_id" };
+    const char *text = apr_psprintf(p, "%s answered %d", url, status);
+
+    for (apr_size_t i = 0; json && i < sizeof(names) / sizeof(*names); i++) {
+        text = apr_pstrcat(p, text, detail(p, json, names[i], secrets, own), NULL);
+    }
+    return text;
+}
+
+static int in(const char *word, const char *const *list)
+{
+    for (; word && *list; list++) {
+        if (!strcmp(*list, word)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* An error of the endpoint in our terms. */
+static int refused(const mcp_fetched_t *got, const char *error, const char *log, apr_pool_t *p, mcp_result_t *res)
+{
+    /* The person has to sign in again, or is not let in: a refresh is over, a sign-in did not succeed. */
+    static const char *const over[] = { "invalid_grant", "interaction_required", "login_required",
+                                        "consent_required", "access_denied", NULL };
+    static const char *const setup[] = { "invalid_client", "unauthorized_client", "invalid_scope",
+                                         "unsupported_grant_type", NULL };
+
+    if (in(error, over)) {
+        return mcp_fail(res, HTTP_UNAUTHORIZED, strcmp(error, "invalid_grant") ? "access_denied" : error,
+                        "the identity provider does not honour the sign-in", log);
+    }
+    if (got->status >= 500 || got->status == HTTP_TOO_MANY_REQUESTS
+        || (error && !strcmp(error, "temporarily_unavailable"))) {
+        return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                        "the identity provider is not available", log);
+    }
+    if (in(error, setup)) {
+        log = apr_pstrcat(p, log, "; check MCPProviderClientID, MCPProviderClientSecret, MCPProviderAuthMethod and "
+                                  "MCPProviderScope against the provider's registration", NULL);
+    }
+    return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider reported an error", log);
+}
+
+static int malformed(apr_pool_t *p, const char *url, const char *what, mcp_result_t *res)
+{
+    return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
+                    apr_psprintf(p, "%s: %s", url, what));
+}
+
+static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_token_answer_t *answer,
+                       mcp_result_t *res)
+{
+    const char *type = mcp_json_str(json, "token_type");
+    json_int_t seconds = mcp_json_int(json, "expires_in", 0); /* a number, or one as a string (E6) */
+
+    answer->access_token = mcp_json_str(json, "access_token");
+    answer->refresh_token = mcp_json_str(json, "refresh_token");
+    answer->id_token = mcp_json_str(json, "id_token");
+    answer->scope = mcp_json_str(json, "scope");
+    if (!answer->access_token) {
+        return malformed(p, url, "the answer has no access_token", res);
+    }
+    if (!type || apr_cstr_casecmp(type, "Bearer")) {
+        return malformed(p, url, apr_psprintf(p, "token_type is \"%s\" and not Bearer",
+                                              type ? mcp_log_text(p, type) : ""), res);
+    }
+    if (seconds > 0) {
+        answer->expires = apr_time_now() + apr_time_from_sec(seconds < SECONDS_MAX ? seconds : SECONDS_MAX);
+    }
+    return OK;
+}
+
+/* Add the client's authentication to @a form, or give the Authorization header for it. */
+static const char *authenticate(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc,
+                                apr_table_t *form)
+{
+    const char *method = provider->auth_method;
+
+    if (!method) {
+        method = !provider->secret ? "none" : doc->basic ? "client_secret_basic" : "client_secret_post";
+    }
+    if (!strcmp(method, "client_secret_basic")) {
+        /* Both parts are form-encoded first (RFC 6749 section 2.3.1). */
+        return apr_pstrcat(p, "Basic ",
+                           ap_pbase64encode(p, apr_pstrcat(p, mcp_url_encode(p, provider->client_id), ":",
+                                                           mcp_url_encode(p, provider->secret), NULL)),
+                           NULL);
+    }
+    apr_table_setn(form, "client_id", provider->client_id);
+    if (!strcmp(method, "client_secret_post")) {
+        apr_table_setn(form, "client_secret", provider->secret);
+    }
+    return NULL;
+}
+
+int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
+                   const apr_table_t *params, const char *const *secrets, mcp_token_answer_t *answer,
+                   mcp_result_t *res)
+{
+    apr_table_t *form = apr_table_copy(r->pool, params);
+    mcp_fetch_t ask = { .url = doc->token_endpoint, .max = ANSWER_MAX, .timeout = provider->timeout };
+    mcp_fetched_t got = { 0 };
+    const json_t *json;
+    const char *error;
+    int rc;
+
+    ask.authorization = authenticate(r->pool, provider, doc, form);
+    ask.form = mcp_url_add_params(r->pool, "", form) + 1; /* without the "?" */
+    rc = mcp_fetch(r->pool, provider, &ask, &got, res);
+    if (rc != OK) {
+        return rc;
+    }
+    json = mcp_json_parse(r->pool, got.body, got.len, ANSWER_MAX);
+    error = json ? mcp_json_str(json, "error") : NULL;
+    if (got.status != HTTP_OK || error) { /* some say 200 with an error inside */
+        return refused(&got, error, describe(r->pool, ask.url, got.status, json, secrets, provider->secret),
+                       r->pool, res);
+    }
+    if (!json) {
+        return malformed(r->pool, ask.url, "the answer is not a JSON object", res);
+    }
+    return read_answer(r->pool, ask.url, json, answer, res);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the upstream side share among themselves.
+ *
+ *   signin.c     the functions of upstream.h: where a person's sign-in meets the provider
+ *   provider.c   directives, post_config, child_init
+ *   token_call.c the token endpoint: client authentication, answers, errors
+ *   discovery.c  the provider's metadata
+ *   jwks.c, id_token.c, claims.c   keys, tokens, claims; they know no request (id_token.h)
+ *   cache.c      documents of a provider, fetched by one thread for all
+ *   fetch.c      libcurl
+ *   gate.c       how many threads may wait for a provider
+ */
+
+#ifndef MCP_UPSTREAM_IMPL_H
+#define MCP_UPSTREAM_IMPL_H
+
+#include "upstream.h"
+
+#include "id_token.h"
+
+/* ---- gate.c ---- */
+
+typedef struct mcp_gate_t mcp_gate_t;
+
+/** At most @a limit threads inside, and as many waiting. */
+apr_status_t mcp_gate_create(mcp_gate_t **gate, int limit, apr_pool_t *p);
+
+/** Go in, or wait for @a wait at most. APR_SUCCESS (mcp_gate_leave() must follow) or APR_TIMEUP. */
+apr_status_t mcp_gate_enter(mcp_gate_t *gate, apr_interval_time_t wait);
+
+void mcp_gate_leave(mcp_gate_t *gate);
+
+/* ---- fetch.c ---- */
+
+typedef struct {
+    const char *url;              /* https, or http on loopback: nothing else is ever connected to */
+    const char *form;             /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
+    const char *authorization;    /* value of that header, NULL when none */
+    apr_size_t max;               /* a longer body fails the call */
+    apr_interval_time_t timeout;  /* for the whole call */
+} mcp_fetch_t;
+
+typedef struct {
+    int status;
+    const char *body;             /* NUL-terminated after len bytes */
+    apr_size_t len;
+} mcp_fetched_t;
+
+/** curl_global_init for as long as @a pconf lives. */
+apr_status_t mcp_fetch_global_init(apr_pool_t *pconf);
+
+/** The child's pool of connections, at most @a idle of them kept. @a p lives as long as the process. */
+apr_status_t mcp_fetch_child_init(apr_pool_t *p, int idle);
+
+/**
+ * One HTTP call. Redirects are not followed, proxies of the environment not used, content never decompressed.
+ * @return OK when there is an answer, whatever its status; HTTP_SERVICE_UNAVAILABLE (no connection, too slow) or
+ *         HTTP_BAD_GATEWAY (TLS not to be trusted, answer too large) with @a res filled
+ */
+int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *ask, mcp_fetched_t *got,
+              mcp_result_t *res);
+
+/* ---- cache.c ---- */
+
+typedef struct mcp_cache_t mcp_cache_t;
+
+/**
+ * Make something lasting of a fetched text. Allocates in @a p, which lives as long as the result is used.
+ * @return the result, or NULL with *why set for the log
+ */
+typedef const void *mcp_parse_fn(apr_pool_t *p, const mcp_provider_t *provider, const char *text, apr_size_t len,
+                                 const char **why);
+
+/** @param what  name of the document, for the log */
+apr_status_t mcp_cache_create(mcp_cache_t **cache, const char *what, mcp_parse_fn *parse, apr_size_t max,
+                              apr_interval_time_t keep, server_rec *s, apr_pool_t *p);
+
+/**
+ * The document at @a url. Fetched by one thread while the others wait, or go on with the old one when there is one.
+ * A document older than MCP_CACHE_FRESH is fetched anew; while that fails, the old one serves up to the cache's limit.
+ * @param seen  NULL, or a document of this cache that does not suffice: another one is wanted (throttled)
+ * @param doc  set on OK; valid until @a p is cleared
+ * @return OK; HTTP_NOT_FOUND when @a seen is the best there is; 502 or 503 with @a res filled
+ */
+int mcp_cache_get(mcp_cache_t *cache, const mcp_provider_t *provider, const char *url, const void *seen,
+                  const void **doc, mcp_result_t *res, apr_pool_t *p);
+
+/** Would mcp_cache_get() answer without a call to the provider? */
+int mcp_cache_is_fresh(mcp_cache_t *cache);
+
+#define MCP_CACHE_FRESH apr_time_from_sec(3600)
+#define MCP_CACHE_REFETCH apr_time_from_sec(30) /* between two fetches for the sake of an unknown key */
+
+/* ---- discovery.c ---- */
+
+/* OpenID Connect Discovery 1.0 section 3, as far as we use it. */
+typedef struct {
+    const char *authorization_endpoint;
+    const char *token_endpoint;
+    const char *jwks_uri;
+    const char *scopes;          /* scopes_supported, NULL when not told */
+    int iss_parameter;           /* authorization_response_iss_parameter_supported (RFC 9207) */
+    int basic;                   /* client_secret_basic is taken at the token endpoint */
+} mcp_discovery_t;
+
+mcp_parse_fn mcp_discovery_parse;
+
+/** The provider's metadata. As mcp_cache_get. */
+int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);
+
+/* ---- token_call.c ---- */
+
+/* A successful answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core 3.1.3.3). */
+typedef struct {
+    const char *access_token;
+    const char *refresh_token; /* NULL when none */
+    const char *id_token;      /* NULL when none */
+    const char *scope;         /* NULL when none */
+    apr_time_t expires;        /* 0 unknown */
+} mcp_token_answer_t;
+
+/**
+ * Call the token endpoint. @a params are the grant's; client authentication is added.
+ * @param secrets  NULL-terminated: values of @a params that no log line may repeat
+ * @return OK; HTTP_UNAUTHORIZED invalid_grant: the provider does not honour the grant (any more); 502 or 503
+ */
+int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
+                   const apr_table_t *params, const char *const *secrets, mcp_token_answer_t *answer,
+                   mcp_result_t *res);
+
+/* ---- provider.c ---- */
+
+/* What a child keeps of a provider. */
+typedef struct mcp_provider_state_t {
+    mcp_gate_t *gate;       /* of this provider */
+    mcp_gate_t *all;        /* of all providers together */
+    mcp_cache_t *discovery;
+    mcp_cache_t *keys;
+} mcp_provider_state_t;
+
+/** May this thread call the provider now? OK (mcp_upstream_leave() must follow) or 503. */
+int mcp_upstream_enter(const mcp_provider_t *provider, mcp_result_t *res);
+void mcp_upstream_leave(const mcp_provider_t *provider);
+
+/**
+ * May we connect to, or send a browser to, this URL of a provider? https; http only on loopback, and only where
+ * @a loopback allows (a provider that is configured there itself); no user information, no fragment (T18, CP-17).
+ */
+int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback);
+
+/** Is the provider's issuer an http URL on loopback? */
+int mcp_provider_is_loopback(const mcp_provider_t *provider);
+
+#endif
