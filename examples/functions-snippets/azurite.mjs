@@ -2,13 +2,13 @@
 // Azurite, Microsoft's emulator of Azure Storage, as a child process: the blob service alone, on loopback, with an
 // account key of its own that nobody else knows.
 
-import { spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createRequire } from 'node:module';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
-const PROGRAM = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
+const CHILD = fileURLToPath(new URL('azurite-child.mjs', import.meta.url));
 const ACCOUNT = 'snippets';
 
 function freePort() {
@@ -40,17 +40,18 @@ async function listening(port, child) {
 }
 
 /**
- * Start it on the data in @p directory.
+ * Start it on the data in @p directory, which it removes when we are killed and @p temporary says so.
  * @return { account: { url, name, key }, ended (a promise), stop() }
  */
-export async function startAzurite(directory) {
+export async function startAzurite(directory, { temporary = false } = {}) {
     const port = await freePort();
     const key = randomBytes(64).toString('base64');
-    const child = spawn(process.execPath, [PROGRAM, '--blobHost', '127.0.0.1', '--blobPort', String(port),
-        '--location', directory, '--silent', '--disableTelemetry', '--skipApiVersionCheck'], {
+    const child = fork(CHILD, [directory, temporary ? 'temporary' : 'kept', '--blobHost', '127.0.0.1',
+        '--blobPort', String(port), '--location', directory, '--silent', '--disableTelemetry', '--skipApiVersionCheck'], {
         cwd: directory,
         env: { ...process.env, AZURITE_ACCOUNTS: `${ACCOUNT}:${key}` },
-        stdio: ['ignore', 'ignore', 'inherit'],
+        execArgv: [],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const ended = new Promise((resolve) => child.on('exit', resolve).on('error', resolve));
     const stop = async () => {

@@ -53,7 +53,7 @@ function end(status) {
 process.on('SIGTERM', () => end(0));
 process.on('SIGINT', () => end(0));
 try {
-    azurite = await startAzurite(data);
+    azurite = await startAzurite(data, { temporary: !options.data });
     azurite.ended.then(() => {
         if (!ending) {
             console.error('the storage emulator ended');
