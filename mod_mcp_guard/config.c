@@ -43,6 +43,7 @@ void mcp_guard_config_begin(apr_pool_t *pconf)
     collected.resources = apr_array_make(pconf, 4, sizeof(mcp_resource_ref_t *));
     collected.guarded = apr_array_make(pconf, 4, sizeof(guarded_t));
     collected.odd_balancers = 0;
+    mcp_stream_config_begin();
 }
 
 int mcp_guard_odd_balancers(void)
@@ -57,6 +58,7 @@ void *mcp_guard_create_dir(apr_pool_t *p, char *path)
     (void)path;
     dir->guarded = MCP_GUARDED_UNSET;
     dir->identity = -1;
+    mcp_stream_conf_init(&dir->stream);
     return dir;
 }
 
@@ -85,6 +87,7 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
     if (a->identity < 0) {
         dir->identity = b->identity;
     }
+    mcp_stream_conf_inherit(&dir->stream, &b->stream);
     return dir;
 }
 
@@ -320,6 +323,7 @@ const command_rec mcp_guard_commands[] = {
                  "On (default) or Off: tell the backend who calls, in X-MCP-* headers"),
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
+    MCP_STREAM_COMMANDS,
     {NULL}
 };
 

@@ -18,6 +18,7 @@
 
 #include "mcp_config.h"
 #include "mcp_grant.h"
+#include "stream.h"
 
 extern module AP_MODULE_DECLARE_DATA mcp_guard_module;
 
@@ -63,6 +64,7 @@ typedef struct {
     const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
     const char *scopes;             /* every scope that a Require mcp-scope here names; NULL: none */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
+    mcp_stream_conf_t stream;       /* MCPStream... */
 } mcp_guard_dir_t;
 
 /* A verified session, ready to use: what the cache keeps and a request carries. One block of memory: the strings lie
@@ -71,7 +73,8 @@ typedef struct {
     apr_size_t size;                  /* of the block */
     apr_time_t expires;               /* the token's or the grant's end, whichever comes first */
     unsigned char resource_hash[16];  /* audience of the token */
-    char grant[24];                   /* grant id for logs and the environment, base64url */
+    unsigned char grant_id[MCP_ID_LEN];
+    char grant[24];                   /* the same for logs and the environment, base64url */
     const char *subject;
     const char *username;
     const char *client;               /* client key */
@@ -296,5 +299,10 @@ mcp_sse_t *mcp_sse_create(const mcp_endpoint_map_t *map);
  *         @a data is in @a out); APR_EGENERAL: the stream must be cut
  */
 apr_status_t mcp_sse_feed(mcp_sse_t *sse, const char *data, apr_size_t len, apr_bucket_brigade *out);
+
+/* ---- stream_guard.c, and the governor behind it: stream.h ---- */
+
+/** post_config: what open streams are checked with. */
+void mcp_guard_streams_init(mcp_store_t *shared_store);
 
 #endif

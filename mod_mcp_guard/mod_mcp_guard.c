@@ -70,6 +70,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mcp_guard_authn_init(ring, store);
+    mcp_guard_streams_init(store);
     return OK;
 }
 
@@ -142,6 +143,7 @@ static void register_hooks(apr_pool_t *p)
 
     mcp_guard_register_filter(p);
     ap_hook_insert_filter(mcp_guard_insert_filter, NULL, NULL, APR_HOOK_FIRST);
+    mcp_stream_register_hooks(p);
 }
 
 module AP_MODULE_DECLARE_DATA mcp_guard_module = {

@@ -184,6 +184,7 @@ const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant, c
     session->size = size;
     session->expires = token->expires < grant->expires ? token->expires : grant->expires;
     memcpy(session->resource_hash, token->resource_hash, sizeof(session->resource_hash));
+    memcpy(session->grant_id, token->grant_id, MCP_ID_LEN);
     id = mcp_b64url_encode(p, token->grant_id, MCP_ID_LEN);
     apr_cpystrn(session->grant, id, sizeof(session->grant));
     at = (char *)(session + 1);
