@@ -326,6 +326,7 @@ ${providerSection(world)}
 </Location>
 `,
 }, async (it, world) => {
+    world.httpd.announce('AH01630', 'AH01631'); // mod_authz_core says it when Require says no
     const sign = async (scope) => {
         const client = new OAuthClient(world, { resource: `${world.base}/a`, scope });
         return client.signIn();
@@ -534,7 +535,7 @@ MCPResource ${world.base}/ name="All" scopes="snippets"
 MCPOAuth On
 ${providerSection(world)}
 ${[['granted', 'Require all granted'], ['ip', 'Require ip 127.0.0.1'], ['any', '<RequireAny>\nRequire ip 127.0.0.1\nRequire valid-user\n</RequireAny>'],
-        ['none', '<RequireNone>\nRequire ip 192.0.2.1\n</RequireNone>'], ['method', 'Require method POST GET'], ['env', 'SetEnvIf X-Let-Me-In yes letin\nRequire env letin']]
+        ['none', '<RequireAll>\nRequire all granted\n<RequireNone>\nRequire ip 192.0.2.1\n</RequireNone>\n</RequireAll>'], ['method', 'Require method POST GET'], ['env', 'SetEnvIf X-Let-Me-In yes letin\nRequire env letin']]
         .map(([name, require]) => `<Location /${name}>\nAuthType MCP\n${require}\nProxyPass ${world.echo.url}/${name}\n</Location>`).join('\n')}
 <Location /odd>
     AuthType MCP
@@ -549,9 +550,12 @@ ${[['granted', 'Require all granted'], ['ip', 'Require ip 127.0.0.1'], ['any', '
 </Location>
 RewriteEngine On
 RewriteRule ^/other$ /granted [PT]
+# ProxyPass inside <Location> is looked up before the rewrite, this one after it
+ProxyPass /granted ${world.echo.url}/granted
 `,
     httpd: { modules: ['rewrite', 'proxy_ajp'] },
 }, async (it, world) => {
+    world.httpd.announce('AH01630'); // mod_authz_core, where Require alone says no already
     const client = new OAuthClient(world, { resource: `${world.base}/` });
     const { access_token: token } = await client.signIn();
 
