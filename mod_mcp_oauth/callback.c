@@ -202,7 +202,8 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return relay_error(r, conf, &tx, "server_error", "neither code nor error in the callback");
     }
     if (mcp_upstream_redeem(r, tx.provider, &tx.sent, code, mcp_form_get(form, "iss"), &who, &res) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0243) "sign-in at %s failed for client=%s: %s",
+        ap_log_rerror(APLOG_MARK, res.status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
+                      MCP_LOG(0243) "sign-in at %s failed for client=%s: %s",
                       tx.provider->name, tx.authz.client_key,
                       res.log ? res.log : res.description ? res.description : "-");
         return mcp_authz_error(r, conf, &tx.authz,
