@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Strict JSON. */
+
+#include "unit.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "mcp_json.h"
+
+static json_t *parse(const char *text)
+{
+    return mcp_json_parse(pool, text, strlen(text), 4096);
+}
+
+/* @a text repeated @a times */
+static const char *repeat(const char *text, int times)
+{
+    const char *all = "";
+
+    while (times--) {
+        all = apr_pstrcat(pool, all, text, NULL);
+    }
+    return all;
+}
+
+START_TEST(reads)
+{
+    json_t *json = parse(" {\"a\": \"x\", \"n\": 7, \"u\": \"\\u00e9\", \"o\": {\"a\": [1, 2, \"]}\\\"{[\"]}} ");
+
+    ck_assert_ptr_nonnull(json);
+    ck_assert_str_eq(mcp_json_str(json, "a"), "x");
+    ck_assert_str_eq(mcp_json_str(json, "u"), "\xc3\xa9");
+    ck_assert_int_eq(mcp_json_int(json, "n", -1), 7);
+    ck_assert_ptr_nonnull(parse("{}"));
+}
+END_TEST
+
+static const char *const bad[] = {
+    "", " ", "[]", "\"a\"", "null", "1", "{", "}", "{\"a\":1}}", "{\"a\":1} x", "{\"a\":1,}", "{a:1}", "{'a':1}",
+    "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "{\"o\":{\"a\":1,\"a\":2}}", "{\"a\":\"\\u0000\"}",
+    "{\"\\u0000\":1}", "{\"a\":\"\xff\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"x\ny\"}",
+    "{\"a\":01}", "{\"a\":+1}", "{\"a\":NaN}", "{\"a\":99999999999999999999}", "{\"a\":1e999}", "{\"a\":tru}",
+    "\xef\xbb\xbf{}", "/**/{}", "{\"a\":\"\\x41\"}"
+};
+
+START_TEST(refuses)
+{
+    ck_assert_ptr_null(parse(bad[_i]));
+}
+END_TEST
+
+START_TEST(limits)
+{
+    ck_assert_ptr_null(mcp_json_parse(pool, "{\"a\":1}", 7, 6));
+    ck_assert_ptr_nonnull(mcp_json_parse(pool, "{\"a\":1}", 7, 7));
+    ck_assert_ptr_null(mcp_json_parse(pool, NULL, 0, 10));
+    ck_assert_ptr_nonnull(parse(apr_pstrcat(pool, "{\"a\":", repeat("[", 31), repeat("]", 31), "}", NULL)));
+    ck_assert_ptr_null(parse(apr_pstrcat(pool, "{\"a\":", repeat("[", 32), repeat("]", 32), "}", NULL)));
+    ck_assert_ptr_null(parse(repeat("{\"a\":", 500)));
+    /* depth inside of strings is none */
+    ck_assert_ptr_nonnull(parse(apr_pstrcat(pool, "{\"a\":\"", repeat("[", 100), "\\\"", repeat("{", 100), "\"}", NULL)));
+}
+END_TEST
+
+START_TEST(strings)
+{
+    json_t *json = parse("{\"empty\":\"\",\"tab\":\"a\\tb\",\"nl\":\"a\\nb\",\"del\":\"\\u007f\",\"n\":1,\"z\":null,"
+                         "\"t\":true,\"l\":[\"x\"],\"ok\":\" x \"}");
+
+    ck_assert_ptr_null(mcp_json_str(json, "empty"));
+    ck_assert_ptr_null(mcp_json_str(json, "tab"));
+    ck_assert_ptr_null(mcp_json_str(json, "nl"));
+    ck_assert_ptr_null(mcp_json_str(json, "del"));
+    ck_assert_ptr_null(mcp_json_str(json, "n"));
+    ck_assert_ptr_null(mcp_json_str(json, "z"));
+    ck_assert_ptr_null(mcp_json_str(json, "t"));
+    ck_assert_ptr_null(mcp_json_str(json, "l"));
+    ck_assert_ptr_null(mcp_json_str(json, "absent"));
+    ck_assert_ptr_null(mcp_json_str(NULL, "absent"));
+    ck_assert_str_eq(mcp_json_str(json, "ok"), " x ");
+}
+END_TEST
+
+/* T49, E5/E6: numbers as strings come from Entra; 1e300 must not become a time */
+START_TEST(integers)
+{
+    json_t *json = parse("{\"a\":12,\"neg\":-3,\"s\":\"3599\",\"sneg\":\"-1\",\"real\":12.9,\"nreal\":-12.9,\"huge\":1e300,"
+                         "\"nhuge\":-1e300,\"shuge\":\"99999999999999999999\",\"sx\":\"12x\",\"ss\":\" 12\",\"se\":\"\","
+                         "\"sd\":\"-\",\"b\":true,\"z\":null,\"max\":9223372036854775807}");
+
+    ck_assert_int_eq(mcp_json_int(json, "a", 99), 12);
+    ck_assert_int_eq(mcp_json_int(json, "neg", 99), -3);
+    ck_assert_int_eq(mcp_json_int(json, "s", 99), 3599);
+    ck_assert_int_eq(mcp_json_int(json, "sneg", 99), -1);
+    ck_assert_int_eq(mcp_json_int(json, "real", 99), 12);
+    ck_assert_int_eq(mcp_json_int(json, "nreal", 99), -12);
+    ck_assert_int_eq(mcp_json_int(json, "max", 99), INT64_MAX);
+    ck_assert_int_eq(mcp_json_int(json, "huge", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "nhuge", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "shuge", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "sx", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "ss", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "se", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "sd", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "b", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "z", 99), 99);
+    ck_assert_int_eq(mcp_json_int(json, "absent", 99), 99);
+}
+END_TEST
+
+START_TEST(writes)
+{
+    const char *text = mcp_json_text(pool, parse("{ \"a\" : [ 1, \"x\\\"\" ] }"));
+
+    ck_assert_str_eq(text, "{\"a\":[1,\"x\\\"\"]}");
+    /* what json_pack() refuses to build must neither crash nor be taken for something */
+    ck_assert_str_eq(mcp_json_text(pool, NULL), "null");
+    ck_assert_ptr_null(parse(mcp_json_text(pool, NULL)));
+}
+END_TEST
+
+Suite *suite_json(void)
+{
+    Suite *suite = suite_create("json");
+    TCase *test = unit_case(suite, "json");
+
+    tcase_add_test(test, reads);
+    tcase_add_loop_test(test, refuses, 0, sizeof(bad) / sizeof(*bad));
+    tcase_add_test(test, limits);
+    tcase_add_test(test, strings);
+    tcase_add_test(test, integers);
+    tcase_add_test(test, writes);
+    return suite;
+}
