@@ -68,8 +68,6 @@ mcp_stream_t *mcp_stream_make(request_rec *r, const mcp_stream_conf_t *conf)
     s->conf = conf;
     s->claim = MCP_CLAIM_NONE;
     if (mcp_guard_stream_holder(r, &holder)) {
-        s->person = holder.subject ? mcp_table_key("person", holder.subject) : 0;
-        s->client = holder.client ? mcp_table_key("client", holder.client) : 0;
         memcpy(s->grant, holder.grant, MCP_ID_LEN);
         s->expires = holder.expires;
         s->has_grant = 1;
@@ -83,7 +81,12 @@ mcp_stream_t *mcp_stream_make(request_rec *r, const mcp_stream_conf_t *conf)
 static void claim(mcp_stream_t *s)
 {
     int client_limit = s->conf->client > 0 ? s->conf->client : 0;
+    mcp_stream_holder_t holder;
 
+    if (mcp_guard_stream_holder(s->r, &holder)) {
+        s->person = holder.subject ? mcp_table_key("person", holder.subject) : 0;
+        s->client = holder.client ? mcp_table_key("client", holder.client) : 0;
+    }
     s->claim = mcp_table_claim(s->person, mcp_stream_limit_person(s->conf), s->client, client_limit, &s->refused);
 }
 

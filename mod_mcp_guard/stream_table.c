@@ -20,6 +20,7 @@
 
 #include <httpd.h>
 #include <apr_shm.h>
+#include <apr_siphash.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -66,6 +67,7 @@ typedef struct {
     apr_uint32_t nchild, nkey, nclaim;
     apr_uint32_t limit;    /* MCPStreamLimit server in force */
     apr_uint32_t held;     /* claims in use: what that limit counts */
+    unsigned char hash_key[APR_SIPHASH_KSIZE]; /* random: nobody can choose a name that shares another's count */
     child_t gone;          /* totals of processes that ended; only its counters are used */
 } __attribute__((aligned(64))) head_t;
 
@@ -141,6 +143,7 @@ static apr_status_t table_make(server_rec *s, apr_uint32_t streams)
     plan.nchild = (apr_uint32_t)(daemons > 0 ? daemons : 1) + 8;
     plan.nclaim = power_of_two(2 * streams); /* half full at most, so that a free place is found at once */
     plan.nkey = power_of_two(4 * streams);
+    mcp_random(plan.hash_key, sizeof(plan.hash_key));
     plan.size = sizeof(head_t) + plan.nchild * sizeof(child_t) + plan.nkey * sizeof(apr_uint64_t)
                 + plan.nclaim * sizeof(claim_t);
     rv = apr_shm_create(&shm, plan.size + TABLE_ALIGN, NULL, p);
@@ -154,7 +157,8 @@ static apr_status_t table_make(server_rec *s, apr_uint32_t streams)
                     & ~(apr_uintptr_t)(TABLE_ALIGN - 1));
     memcpy(base, &plan, sizeof(plan)); /* the rest is fresh pages, all zero */
     locate(base);
-    return apr_pool_userdata_setn(head, TABLE_KEY, NULL, p);
+    /* Not _setn: the key's text lies in this DSO, which is unloaded before the pool is asked again at a restart. */
+    return apr_pool_userdata_set(head, TABLE_KEY, NULL, p);
 }
 
 apr_status_t mcp_table_open(server_rec *s, apr_pool_t *ptemp)
@@ -192,14 +196,12 @@ apr_status_t mcp_table_open(server_rec *s, apr_pool_t *ptemp)
 
 apr_uint64_t mcp_table_key(const char *kind, const char *text)
 {
-    unsigned char digest[MCP_SHA256_LEN];
-    char joined[512];
+    unsigned char hash_key[APR_SIPHASH_KSIZE];
     apr_uint64_t key;
-    apr_size_t len = apr_snprintf(joined, sizeof(joined), "%s:%s", kind, text);
 
-    /* Longer names are cut: two people whose first 500 bytes are the same share a limit. */
-    mcp_sha256(joined, len, digest);
-    memcpy(&key, digest, sizeof(key));
+    memcpy(hash_key, head->hash_key, sizeof(hash_key));
+    hash_key[0] ^= (unsigned char)*kind; /* each kind has a hash of its own */
+    key = apr_siphash24(text, strlen(text), hash_key);
     return key ? key : 1;
 }
 
