@@ -152,7 +152,10 @@ ${site}
     async graceful() {
         const before = this.log().length;
         process.kill(this.pid, 'SIGUSR1');
-        await until(() => /AH00489|AH00163|resuming normal operations/.test(this.log().slice(before)), 'graceful restart');
+        await until(() => {
+            if (this.process.status) throw new Error(`httpd ended while it restarted\n${this.log().slice(-4000)}`);
+            return /AH00489|AH00163|resuming normal operations/.test(this.log().slice(before));
+        }, 'the graceful restart', 30_000).catch((error) => { throw new Error(`${error.message}\n${this.log().slice(-4000)}`); });
         await this.#stamp();
     }
 
