@@ -359,11 +359,14 @@ static void stream_child_init(apr_pool_t *pchild, server_rec *s)
 
 void mcp_stream_govern_hooks(apr_pool_t *p)
 {
+    /* mod_proxy asks for the URL, not for r->handler: whoever comes first answers. */
+    static const char *const before_proxy[] = {"mod_proxy.c", NULL};
+
     (void)p;
     ap_hook_post_config(stream_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_init(stream_child_init, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_status(stream_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(stream_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(stream_fixups, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_handler(refused_handler, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(refused_handler, NULL, before_proxy, APR_HOOK_REALLY_FIRST);
 }
