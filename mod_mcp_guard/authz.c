@@ -21,6 +21,25 @@ APLOG_USE_MODULE(mcp_guard);
 
 /* ---- Require mcp-scope a b: all of them ---- */
 
+/* Lines of Require beside each other are alternatives, unless <RequireAll> says otherwise: with `Require valid-user`
+ * beside it, a scope would not count. */
+static int is_optional(const ap_directive_t *require)
+{
+    const ap_directive_t *section = require ? require->parent : NULL;
+    const ap_directive_t *d = section ? section->first_child : NULL;
+
+    if (section && !ap_cstr_casecmp(section->directive, "<RequireAll")) {
+        return 0;
+    }
+    for (; d; d = d->next) {
+        if (!ap_cstr_casecmp(d->directive, "Require")
+            && (!ap_cstr_casecmpn(d->args, "valid-user", 10) || !ap_cstr_casecmpn(d->args, "all granted", 11))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *parse_scopes(cmd_parms *cmd, const char *line, const void **parsed)
 {
     const char *scopes = "";
@@ -36,6 +55,11 @@ static const char *parse_scopes(cmd_parms *cmd, const char *line, const void **p
     }
     if (!*scopes || !mcp_scope_valid(scopes)) {
         return "Require mcp-scope takes one or more scope names, all of which are needed";
+    }
+    if (is_optional(cmd->directive)) {
+        return "Require mcp-scope beside Require valid-user: httpd lets in whoever fulfils one of them, so the scope "
+               "would not count. Remove Require valid-user (a scope needs a session anyway), or put both into "
+               "<RequireAll>";
     }
     *parsed = scopes;
     mcp_guard_note_scopes(cmd, scopes);
@@ -145,6 +169,7 @@ int mcp_guard_assert_session(request_rec *r)
 {
     const mcp_guard_dir_t *dir = mcp_guard_guarded(r);
     mcp_guard_request_t *req = mcp_guard_known(r);
+    int status;
 
     if (req && req->own_handler) {
         /* SetHandler must not turn an exempt request into another one. */
@@ -166,9 +191,6 @@ int mcp_guard_assert_session(request_rec *r)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0431) "%s passed access control without a session; authenticating it now", r->uri);
     }
-    {
-        int status = mcp_guard_authenticate(r, req);
-
-        return status == OK ? DECLINED : status;
-    }
+    status = mcp_guard_authenticate(r, req);
+    return status == OK ? DECLINED : status;
 }

@@ -244,12 +244,17 @@ static void scrub_query(request_rec *r, const mcp_guard_dir_t *dir)
 int mcp_guard_scrub(request_rec *r)
 {
     const mcp_guard_request_t *req = mcp_guard_known(r);
+    const mcp_guard_dir_t *dir = ap_get_module_config(r->per_dir_config, &mcp_guard_module);
     const char *value;
 
+    /* Nobody vouches for a caller whom another AuthType, or AuthType None inside a guarded location, lets in: least of
+     * all the caller (T24, T47). */
+    if (dir->guarded != MCP_GUARDED_UNSET) {
+        unset_reserved(dir, r->headers_in);
+    }
     if (!req || !req->session) {
         return DECLINED;
     }
-    unset_reserved(req->dir, r->headers_in);
     apr_table_unset(r->headers_in, "Authorization"); /* no token passes through (RS-9, W15) */
     if ((value = apr_table_get(r->headers_in, "Cookie"))) {
         set_or_unset(r->headers_in, "Cookie", clean_cookies(r->pool, value));

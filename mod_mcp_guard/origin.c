@@ -147,7 +147,7 @@ int mcp_guard_check_origin(request_rec *r)
     mcp_guard_request(r)->cors_origin = origin;
     apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin", origin);
     apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers", MCP_CORS_EXPOSE_HEADERS);
-    apr_table_setn(r->err_headers_out, "Vary", "Origin");
+    apr_table_mergen(r->err_headers_out, "Vary", "Origin");
     /* A preflight never carries a token: the guard answers, and nothing reaches the backend. */
     if (r->method_number == M_OPTIONS && apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
         return answer_preflight(r);

@@ -10,7 +10,7 @@ import { challenge, headerLines, request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { freePort, sleep } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
-import { FUNCTION_KEY, providerSection } from './lib/world.mjs';
+import { FUNCTION_KEY, openWorld, providerSection } from './lib/world.mjs';
 
 const KEY = FUNCTION_KEY;
 const bearer = (token, headers = {}) => ({ Authorization: `Bearer ${token}`, ...headers });
@@ -190,6 +190,26 @@ suite('odd endpoint events', {
     });
 });
 
+test('a scope that would not count is refused by configtest, a guarded section without Require is warned of', async (t) => {
+    const world = await openWorld(t, { backend: false, provider: false, start: false, httpd: { mcp: ['mcp_guard'] } });
+    const verdict = async (lines) => {
+        await world.httpd.configure(`MCPKeyFile ${world.keyFile}\nMCPStore shmcb\nMCPIssuer ${world.base}\nMCPResource ${world.base}/mcp\n<Location /mcp>\nAuthType MCP\n${lines}\n</Location>`);
+        return world.httpd.configtest();
+    };
+    for (const lines of ['Require valid-user\nRequire mcp-scope a', 'Require mcp-scope a b\nRequire valid-user', '<RequireAny>\nRequire mcp-scope a\nRequire valid-user\n</RequireAny>', 'Require all granted\nRequire mcp-scope a']) {
+        const { code, output } = await verdict(lines);
+        assert.notEqual(code, 0, lines);
+        assert.match(output, /mcp-scope.*<RequireAll>/);
+    }
+    for (const lines of ['Require mcp-scope a', 'Require mcp-scope "a b"', '<RequireAll>\nRequire valid-user\nRequire mcp-scope a\n</RequireAll>', 'Require mcp-scope a\nRequire mcp-scope b']) {
+        const { code, output } = await verdict(lines);
+        assert.equal(code, 0, output);
+        assert.doesNotMatch(output, /MCP0401/);
+    }
+    assert.match((await verdict('')).output, /MCP0401.*without Require.*Require valid-user/);
+    for (const lines of ['Require mcp-scope', 'Require mcp-scope a"b']) assert.notEqual((await verdict(lines)).code, 0, lines);
+});
+
 const oddPort = await freePort();
 
 suite('ways to the backend', {
@@ -328,6 +348,10 @@ MCPResource ${world.base}/other
     Require all granted
     ProxyPass !
 </Location>
+<Location /open>
+    AuthType None
+    Require all granted
+</Location>
 `,
 }, async (it, world) => {
     await it('challenges, and answers for its resources below a guarded root too', async () => {
@@ -344,5 +368,12 @@ MCPResource ${world.base}/other
         assert.equal((await request(`${world.base}/.well-known/oauth-protected-resource/unknown`)).status, 404);
         assert.equal((await request(`${world.base}/.well-known/oauth-protected-resource/mcp`, { json: {} })).status, 405);
         assert.equal(world.echo.requests.length, 0);
+    });
+
+    await it('where AuthType None lets everybody in, nobody can claim to be somebody (T24, T47)', async () => {
+        const response = await request(`${world.base}/open`, { json: {}, headers: { 'X-MCP-Subject': 'mallory', X_MCP_Scope: 'mallory', 'x-functions-key': 'mallory', 'X-Mine': 'yes', Authorization: 'Bearer x' } });
+        assert.equal(response.status, 200);
+        assert.ok(!response.text.includes('mallory'));
+        assert.match(response.text, /X-Mine/);
     });
 });
