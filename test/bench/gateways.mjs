@@ -63,7 +63,7 @@ function guard(store, cache) {
 LoadModule mcp_oauth_module ${modules.ours}/mod_mcp_oauth.so
 LoadModule mcp_guard_module ${modules.ours}/mod_mcp_guard.so
 MCPKeyFile ${work.dir}/keys
-MCPStore ${store === 'shmcb' ? 'shmcb' : `${store}:${context.stores[store]}`}
+MCPStore ${store === 'shmcb' ? 'shmcb' : `${store}:${context.stores[store].arg}`}
 ${cache ? '' : 'MCPSessionCache 0'}
 MCPIssuer ${base}
 MCPResource ${base}/mcp name="Snippets" scopes="snippets"
@@ -152,7 +152,7 @@ export async function startGateway(configuration, context, wrap = []) {
     const httpd = [context.httpd, '-d', dir, '-f', `${dir}/httpd.conf`];
     const command = wrap.length ? [...wrap, ...httpd, '-X'] : [...httpd, '-DFOREGROUND'];
     const gateway = {
-        ...configuration, dir, port, base: `http://127.0.0.1:${port}`, url: `http://127.0.0.1:${port}/mcp`,
+        ...configuration, dir, port, others: [context.backendPid, context.stores[configuration.store]?.pid].filter(Boolean), base: `http://127.0.0.1:${port}`, url: `http://127.0.0.1:${port}/mcp`,
         process: start(configuration.name, command[0], command.slice(1), { cwd: dir }),
     };
     try {

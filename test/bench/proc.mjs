@@ -102,12 +102,27 @@ export function cpuSeconds(pids) {
     return ticks / TICKS;
 }
 
-/** Run wrk once and give its numbers. */
+/** CPU seconds that anything used since the machine started, and that its host took away. */
+export function machineSeconds() {
+    const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]
+        .split(/\s+/).slice(1).map(Number);
+    return (user + nice + system + irq + softirq + steal) / TICKS;
+}
+
+/** CPU seconds of this process's children that have ended. */
+function childrenSeconds() {
+    const stat = readFileSync('/proc/self/stat', 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[13]) + Number(fields[14])) / TICKS;
+}
+
+/** Run wrk once and give its numbers; cpu is what wrk itself used. */
 export async function wrk(url, { seconds, connections, token, body, script }) {
     const args = ['-t2', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', script];
     if (token) {
         args.push('-H', `Authorization: Bearer ${token}`);
     }
+    const before = childrenSeconds();
     const child = spawn('wrk', [...args, url], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, BENCH_BODY: body ?? '' },
@@ -122,5 +137,5 @@ export async function wrk(url, { seconds, connections, token, body, script }) {
     if (!line) {
         throw new Error(`wrk gave no result for ${url}\n${output}`);
     }
-    return JSON.parse(line[1]);
+    return { ...JSON.parse(line[1]), cpu: childrenSeconds() - before };
 }

@@ -65,7 +65,7 @@ function byObject(file) {
 }
 
 function annotate(file, count, inclusive) {
-    const text = execFileSync('callgrind_annotate', [`--inclusive=${inclusive ? 'yes' : 'no'}`, '--threshold=100', file],
+    const text = execFileSync('callgrind_annotate', [`--inclusive=${inclusive ? 'yes' : 'no'}`, '--threshold=100', '--auto=no', file],
         { encoding: 'utf8', maxBuffer: 1 << 28 });
     const rows = [];
     for (const line of text.split('\n')) {

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 
 import { accepts, freePort, start } from './proc.mjs';
 
-/** Start what the wanted stores need. @return store name -> what follows `MCPStore name:` */
+/** Start what the wanted stores need. @return store name -> { arg: what follows `MCPStore name:`, pid } */
 export async function startStores(names, dir) {
     const args = {};
 
@@ -17,14 +17,14 @@ export async function startStores(names, dir) {
         // 0777: httpd's children, which run as another user, must be able to connect
         const memcached = start('memcached', 'memcached', ['-s', socket, '-a', '0777', '-m', '64', ...user]);
         await accepts(socket, memcached);
-        args.memcache = socket;
+        args.memcache = { arg: socket, pid: memcached.pid };
     }
     if (names.has('redis')) {
         const port = await freePort();
         const redis = start('redis-server', 'redis-server', ['--port', String(port), '--bind', '127.0.0.1',
             '--save', '', '--appendonly', 'no', '--dir', dir]);
         await accepts(port, redis);
-        args.redis = `127.0.0.1:${port}`;
+        args.redis = { arg: `127.0.0.1:${port}`, pid: redis.pid };
     }
     return args;
 }
