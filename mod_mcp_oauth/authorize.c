@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /authorize: every check before any redirect (T12), then the consent page.
  *
- * Until the client and its redirect URI are known to be good, errors are pages for the person; from then on they go to
- * the client (RFC 6749 section 4.1.2.1), with iss (AS-10).
+ * Until the client and its redirect URI are known to be good, errors are pages for the person; from
+ * then on they go to the client (RFC 6749 section 4.1.2.1), with iss (AS-10).
  */
 
 #include "oauth.h"
@@ -35,19 +35,18 @@ static int is_challenge(const char *text)
 {
     apr_size_t len = strlen(text);
 
-    return len >= 43 && len <= 128
-        && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == len;
+    return len >= 43 && len <= 128 && strspn(text, MCP_PKCE_CHARS) == len;
 }
 
 /* Client and redirect URI. OK, or the page is sent and DONE returned. */
-static int check_client(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                        mcp_client_t *client, mcp_authz_t *authz)
+static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
+                        const apr_array_header_t *form, mcp_client_t *client, mcp_authz_t *authz)
 {
     const char *uri = mcp_form_get(form, "redirect_uri");
     mcp_result_t res = { 0 };
 
     if (mcp_client_open(r->pool, conf, mcp_form_get(form, "client_id"), client, &res) != OK) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, res.log ? res.log : res.description);
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, mcp_detail(&res));
         return DONE;
     }
     /* It may be left out when there is only one (RFC 6749 section 3.1.2.3). */
@@ -66,21 +65,23 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf, const apr_
     return OK;
 }
 
-/* prompt (OpenID Connect Core section 3.1.2.1): consent is ours and shown anyway; what concerns the person's session is
- * the provider's; none cannot be done, because nobody has consented yet when nothing may be shown. */
+/* prompt (OpenID Connect Core section 3.1.2.1): consent is ours and shown anyway; what concerns the
+ * person's session is the provider's; none cannot be done, because nobody has consented yet when
+ * nothing may be shown. */
 static int check_prompt(const char *prompt, mcp_authz_t *authz, mcp_result_t *res)
 {
     if (!prompt || !*prompt) {
         return OK;
     }
     if (mcp_list_has(prompt, "none")) {
-        return !strcmp(prompt, "none")
-            ? mcp_fail(res, HTTP_BAD_REQUEST, "interaction_required", "the person has to be asked for consent", NULL)
-            : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "prompt holds none and something else", NULL);
+        return !strcmp(prompt, "none") ? mcp_fail(res, HTTP_BAD_REQUEST, "interaction_required",
+                                                  "the person has to be asked for consent", NULL)
+                                       : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                                                  "prompt holds none and something else", NULL);
     }
-    authz->prompt = mcp_list_has(prompt, "login")              ? "login"
+    authz->prompt = mcp_list_has(prompt, "login")            ? "login"
                     : mcp_list_has(prompt, "select_account") ? "select_account"
-                                                              : NULL;
+                                                             : NULL;
     return OK;
 }
 
@@ -90,25 +91,30 @@ static int check_pkce(const apr_array_header_t *form, mcp_authz_t *authz, mcp_re
 
     authz->challenge = mcp_form_get(form, "code_challenge");
     if (!authz->challenge || !*authz->challenge) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge is required (PKCE)", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                        "code_challenge is required (PKCE)", NULL);
     }
     if (!method || strcmp(method, "S256")) { /* absent means plain (RFC 7636 section 4.3) */
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge_method must be S256", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                        "code_challenge_method must be S256", NULL);
     }
     if (!is_challenge(authz->challenge)) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge is malformed", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "code_challenge is malformed",
+                        NULL);
     }
     return OK;
 }
 
-static int check_target(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                        mcp_authz_t *authz, mcp_result_t *res)
+static int check_target(request_rec *r, const mcp_oauth_conf_t *conf,
+                        const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
 {
     const char *scope = mcp_form_get(form, "scope");
-    const mcp_resource_t *resource = mcp_oauth_resource(r->pool, conf, mcp_form_get(form, "resource"));
+    const mcp_resource_t *resource =
+        mcp_oauth_resource(r->pool, conf, mcp_form_get(form, "resource"));
 
     if (!resource) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", "the resource is not protected by this server", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
+                        "the resource is not protected by this server", NULL);
     }
     if (scope && !mcp_scope_valid(scope)) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "scope is malformed", NULL);
@@ -119,10 +125,11 @@ static int check_target(request_rec *r, const mcp_oauth_conf_t *conf, const apr_
 }
 
 /* Everything that is answered to the client. */
-static int check_request(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                         mcp_authz_t *authz, mcp_result_t *res)
+static int check_request(request_rec *r, const mcp_oauth_conf_t *conf,
+                         const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
 {
-    const char *type = mcp_form_get(form, "response_type"), *mode = mcp_form_get(form, "response_mode");
+    const char *type = mcp_form_get(form, "response_type"),
+               *mode = mcp_form_get(form, "response_mode");
     const char *hint = mcp_form_get(form, "login_hint");
 
     if (mcp_form_get(form, "request")) {
@@ -135,10 +142,12 @@ static int check_request(request_rec *r, const mcp_oauth_conf_t *conf, const apr
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "response_type is missing", NULL);
     }
     if (strcmp(type, "code")) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "unsupported_response_type", "response_type must be code", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "unsupported_response_type",
+                        "response_type must be code", NULL);
     }
     if (mode && strcmp(mode, "query")) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "response_mode must be query", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "response_mode must be query",
+                        NULL);
     }
     if (check_pkce(form, authz, res) != OK || check_target(r, conf, form, authz, res) != OK) {
         return res->status;
@@ -158,14 +167,15 @@ static int check_state(const apr_array_header_t *form, mcp_authz_t *authz, mcp_r
         return OK;
     }
     if (strlen(state) > MCP_STATE_MAX || has_control(state)) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "state is too long or holds control characters",
-                        NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                        "state is too long or holds control characters", NULL);
     }
     authz->state = state;
     return OK;
 }
 
-static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t *authz, mcp_result_t *res)
+static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t *authz,
+                      mcp_result_t *res)
 {
     json_t *json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
 
@@ -175,9 +185,9 @@ static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t 
     authz->login_hint = NULL; /* the one thing that is only a convenience */
     json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
     return strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX
-        ? OK
-        : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "state, scope and redirect_uri are too long together",
-                   NULL);
+               ? OK
+               : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                          "state, scope and redirect_uri are too long together", NULL);
 }
 
 int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
@@ -193,22 +203,26 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
     }
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS) {
-        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST, "the query is malformed");
+        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                              "the query is malformed");
     }
-    /* RFC 6749 section 3.1; several resources (RFC 8707 section 2) are not served, a token has one audience. Which of
-     * two values is meant cannot be known, so not even the redirect URI is trusted (T28). */
+    /* RFC 6749 section 3.1; several resources (RFC 8707 section 2) are not served, a token has one
+     * audience. Which of two values is meant cannot be known, so not even the redirect URI is
+     * trusted (T28). */
     twice = mcp_form_duplicate(form, NULL);
     if (twice) {
-        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
-                              apr_pstrcat(r->pool, "parameter twice: ", mcp_log_text(r->pool, twice), NULL));
+        return mcp_page_error(
+            r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+            apr_pstrcat(r->pool, "parameter twice: ", mcp_log_text(r->pool, twice), NULL));
     }
     if (check_client(r, conf, form, &client, &authz) != OK) {
         return OK;
     }
     if (check_state(form, &authz, &res) != OK || check_request(r, conf, form, &authz, &res) != OK
         || check_size(r, conf, &authz, &res) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0221) "authorization of client=%s refused: %s, %s",
-                      client.key, res.error, res.description ? res.description : "-");
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      MCP_LOG(0221) "authorization of client=%s refused: %s, %s", client.key,
+                      res.error, res.description ? res.description : "-");
         return mcp_authz_error(r, conf, &authz, res.error, res.description);
     }
     return mcp_consent_page(r, conf, &client, &authz);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cookies that tie a sign-in to one browser.
  *
- *   mcp-browser         a random name of the browser, set with the consent page. It grants nothing; the consent form is
- *                       sealed for it, so that no other browser can send that form (CP-7).
- *   mcp-tx-XXXXXXXX     the sealed transaction, set when the person has consented, immediately before the redirect to
- *                       the provider (CP-11, CP-12); X are the first characters of its state, so that tabs do not
- *                       overwrite each other (W6).
+ *   mcp-browser       a random name of the browser, set with the consent page. It grants nothing;
+ *                     the consent form is sealed for it, so that no other one can send it (CP-7).
+ *   mcp-tx-XXXXXXXX   the sealed transaction, set when the person has consented, immediately before
+ *                     the redirect to the provider (CP-11, CP-12); X are the first characters
+ *                     of its state, so that tabs do not overwrite each other (W6).
  */
 
 #include "oauth.h"
@@ -24,8 +24,8 @@
 #define HOST_PREFIX "__Host-"
 #define BROWSER_LEN 22
 
-/* Room for transaction cookies in the Cookie header: httpd refuses requests with a longer line than 8190 bytes, and
- * a person who leaves tabs behind must not lock herself out. */
+/* Room for transaction cookies in the Cookie header: httpd refuses requests with a longer line than
+ * 8190 bytes, and a person who leaves tabs behind must not lock herself out. */
 #define TX_TOTAL_MAX 4600
 
 static const char *cookie_header(request_rec *r)
@@ -35,10 +35,11 @@ static const char *cookie_header(request_rec *r)
 
 static int is_random_name(const char *text, apr_size_t len)
 {
-    return strlen(text) == len && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == len;
+    return strlen(text) == len && strspn(text, MCP_B64URL_CHARS) == len;
 }
 
-static int set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *name, const char *value, int max_age)
+static int set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *name,
+                      const char *value, int max_age)
 {
     const char *cookie = mcp_cookie_set(r->pool, name, value, max_age, conf->secure);
 
@@ -52,7 +53,8 @@ static int set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *
 const char *mcp_browser_get(request_rec *r, const mcp_oauth_conf_t *conf)
 {
     const char *header = cookie_header(r);
-    const char *name = header ? mcp_cookie_get(r->pool, header, BROWSER_COOKIE, conf->secure) : NULL;
+    const char *name =
+        header ? mcp_cookie_get(r->pool, header, BROWSER_COOKIE, conf->secure) : NULL;
 
     return name && is_random_name(name, BROWSER_LEN) ? name : NULL;
 }
@@ -116,7 +118,8 @@ static apr_array_header_t *tx_cookies(request_rec *r, const mcp_oauth_conf_t *co
         cookie = apr_array_push(found);
         cookie->name = pair;
         cookie->size = strlen(HOST_PREFIX) + strlen(pair) + strlen(value) + 3;
-        cookie->exp = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, value, apr_time_now(), &json)
+        cookie->exp = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, value,
+                                      apr_time_now(), &json)
                               == APR_SUCCESS
                           ? mcp_json_int(json, "exp", 0)
                           : 0;
@@ -137,7 +140,8 @@ static void tx_make_room(request_rec *r, const mcp_oauth_conf_t *conf, apr_size_
         tx_cookie_t *drop;
 
         for (int i = 1; i < cookies->nelts; i++) {
-            if (APR_ARRAY_IDX(cookies, i, tx_cookie_t).exp < APR_ARRAY_IDX(cookies, oldest, tx_cookie_t).exp) {
+            if (APR_ARRAY_IDX(cookies, i, tx_cookie_t).exp
+                < APR_ARRAY_IDX(cookies, oldest, tx_cookie_t).exp) {
                 oldest = i;
             }
         }

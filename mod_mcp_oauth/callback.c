@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /oauth-callback: the person comes back from the provider. Only the browser that consented may go on (T2, CP-11);
- * what the provider answered, good or bad, reaches the client (W9).
+/* GET /oauth-callback: the person comes back from the provider. Only the browser that consented may
+ * go on (T2, CP-11); what the provider answered, good or bad, reaches the client (W9).
  *
  *   code, inside the seal (purpose mcpac)
- *   { "c": code id, "g": grant id, "ck": client key, "rh": hash of redirect URI, "cc": code challenge,
- *     "rs": resource, "i": issuer tag, "exp": }
+ *   { "c": code id, "g": grant id, "ck": client key, "rh": hash of redirect URI,
+ *     "cc": code challenge, "rs": resource, "i": issuer tag, "exp": }
  *
  *   its record (MCP_KIND_CODE, under the code id): what the grant will be
  *   { "sub":, "un": user name, "cl": claims, "sc": scope, "cn": client name, "iat":,
@@ -30,8 +30,10 @@ typedef struct {
     const mcp_provider_t *provider;
 } transaction_t;
 
-/* The transaction that the state and this browser's cookie agree on. OK, or the answer is sent and DONE returned. */
-static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const char *state, transaction_t *tx)
+/* The transaction that the state and this browser's cookie agree on. OK, or the answer is sent and
+ * DONE returned. */
+static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
+                            transaction_t *tx)
 {
     const char *cookie = state ? mcp_tx_get(r, conf, state) : NULL, *provider;
     unsigned char *used;
@@ -41,16 +43,20 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
 
     if (!cookie) {
         mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
-                       state ? "callback without the transaction's cookie" : "callback without state");
+                       state ? "callback without the transaction's cookie"
+                             : "callback without state");
         return DONE;
     }
-    rv = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, cookie, apr_time_now(), &json);
+    rv = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, cookie, apr_time_now(),
+                         &json);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_TIMEUP(rv)) {
-        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER, "the transaction's cookie does not open");
+        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
+                       "the transaction's cookie does not open");
         return DONE;
     }
     if (!mcp_secret_equal(mcp_json_str(json, "s"), state)) {
-        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER, "state and cookie disagree");
+        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
+                       "state and cookie disagree");
         return DONE;
     }
     mcp_tx_clear(r, conf, state); /* single use: whatever happens now, the cookie goes */
@@ -64,29 +70,32 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
     tx->sent.nonce = mcp_json_str(json, "n");
     tx->sent.code_verifier = mcp_json_str(json, "v");
     tx->sent.redirect_uri = apr_pstrcat(r->pool, conf->base_url, "/oauth-callback", NULL);
-    if (!mcp_authz_read(conf, json, &tx->authz) || !tx->provider || !tx->sent.nonce || !tx->sent.code_verifier
-        || !mcp_resource_by_uri(conf->shared, tx->authz.resource)) {
+    if (!mcp_authz_read(conf, json, &tx->authz) || !tx->provider || !tx->sent.nonce
+        || !tx->sent.code_verifier || !mcp_resource_by_uri(conf->shared, tx->authz.resource)) {
         mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
                        "the transaction is another server's, or the configuration has changed");
         return DONE;
     }
-    /* Came back already? The mark is written when the person is known, so that nobody else can fill the store; until
-     * then the provider itself honours its code only once. */
-    rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, state, strlen(state), &used, &len, r->pool);
+    /* Came back already? The mark is written when the person is known, so that nobody else can fill
+     * the store; until then the provider itself honours its code only once. */
+    rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, state, strlen(state), &used, &len,
+                       r->pool);
     if (rv == APR_SUCCESS) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED, "the transaction was used already");
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
+                       "the transaction was used already");
         return DONE;
     }
     if (rv == MCP_EDOWN) { /* before the provider's code is spent in vain */
-        mcp_authz_error(r, conf, &tx->authz, "temporarily_unavailable", "the session store is not available");
+        mcp_authz_error(r, conf, &tx->authz, "temporarily_unavailable",
+                        "the session store is not available");
         return DONE;
     }
     return OK;
 }
 
 /* The provider's error in the client's terms (RFC 6749 section 4.1.2.1). */
-static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx, const char *error,
-                       const char *description)
+static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
+                       const char *error, const char *description)
 {
     static const char *const denials[] = { "access_denied", "consent_required", "login_required",
                                            "interaction_required", "account_selection_required" };
@@ -101,51 +110,52 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
         relayed = error;
     }
     ap_log_rerror(APLOG_MARK, !strcmp(relayed, "server_error") ? APLOG_ERR : APLOG_INFO, 0, r,
-                  MCP_LOG(0241) "provider %s refused the sign-in for client=%s: %s (%s)", tx->provider->name,
-                  tx->authz.client_key, mcp_log_text(r->pool, error),
+                  MCP_LOG(0241) "provider %s refused the sign-in for client=%s: %s (%s)",
+                  tx->provider->name, tx->authz.client_key, mcp_log_text(r->pool, error),
                   description ? mcp_log_text(r->pool, description) : "-");
     return mcp_authz_error(r, conf, &tx->authz, relayed,
-                           !strcmp(relayed, "access_denied") ? "the sign-in was declined at the identity provider"
-                                                             : "the identity provider reported an error");
+                           !strcmp(relayed, "access_denied")
+                               ? "the sign-in was declined at the identity provider"
+                               : "the identity provider reported an error");
 }
 
 static json_t *record_of(const mcp_identity_t *who, const mcp_authz_t *authz, int with_access_token)
 {
-    json_t *up = json_object();
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "sub", who->subject, "un",
-                             who->username ? who->username : "", "cl", who->claims ? who->claims : "{}", "sc",
-                             authz->scope, "cn", authz->client_name, "iat",
-                             (json_int_t)apr_time_sec(apr_time_now()));
+    json_t *json = json_object(), *up = json_object();
 
-    if (who->access_token && with_access_token) {
-        json_object_set_new(up, "at", json_string(who->access_token));
-        json_object_set_new(up, "exp", json_integer(apr_time_sec(who->expires)));
-        if (who->scope) {
-            json_object_set_new(up, "scope", json_string(who->scope));
-        }
-    }
-    if (who->refresh_token) {
-        json_object_set_new(up, "rt", json_string(who->refresh_token));
-        json_object_set_new(up, "exp", json_integer(apr_time_sec(who->expires)));
-    }
+    mcp_put(json, "sub", who->subject);
+    mcp_put(json, "un", who->username);
+    mcp_put(json, "cl", who->claims);
+    mcp_put(json, "sc", authz->scope);
+    mcp_put(json, "cn", authz->client_name);
+    json_object_set_new(json, "iat", json_integer(apr_time_sec(apr_time_now())));
+    mcp_put(up, "at", with_access_token ? who->access_token : NULL);
+    mcp_put(up, "rt", who->refresh_token);
+    mcp_put(up, "scope", who->scope);
+    json_object_set_new(up, "exp", json_integer(apr_time_sec(who->expires)));
     json_object_set_new(json, "up", up);
     return json;
 }
 
-static apr_status_t put_record(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN],
-                               apr_time_t expires, const mcp_identity_t *who, const mcp_authz_t *authz)
+static apr_status_t put_record(request_rec *r, const mcp_oauth_conf_t *conf,
+                               const unsigned char id[MCP_ID_LEN], apr_time_t expires,
+                               const mcp_identity_t *who, const mcp_authz_t *authz)
 {
     apr_status_t rv = APR_EINVAL;
 
-    /* A provider's access token can be too large for the store; the grant does without it then (E7). */
+    /* A provider's access token can be too large for the store; the grant does without it then
+     * (E7). */
     for (int with = 1; with >= 0 && rv == APR_EINVAL; with--) {
-        const char *text = mcp_json_text(r->pool, mcp_json_own(r->pool, record_of(who, authz, with)));
-        rv = mcp_store_put(conf->store, MCP_KIND_CODE, id, MCP_ID_LEN, expires, text, strlen(text), r->pool);
+        const char *text =
+            mcp_json_text(r->pool, mcp_json_own(r->pool, record_of(who, authz, with)));
+        rv = mcp_store_put(conf->store, MCP_KIND_CODE, id, MCP_ID_LEN, expires, text, strlen(text),
+                           r->pool);
     }
     return rv;
 }
 
-static int give_code(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx, const mcp_identity_t *who)
+static int give_code(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
+                     const mcp_identity_t *who)
 {
     unsigned char code_id[MCP_ID_LEN], grant_id[MCP_ID_LEN];
     apr_time_t expires = apr_time_now() + conf->code_lifetime;
@@ -160,17 +170,20 @@ static int give_code(request_rec *r, const mcp_oauth_conf_t *conf, const transac
         rv = put_record(r, conf, code_id, expires, who, &tx->authz);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, MCP_LOG(0242) "the authorization code cannot be stored");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      MCP_LOG(0242) "the authorization code cannot be stored");
         return mcp_authz_error(r, conf, &tx->authz,
                                rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
                                "the sign-in cannot be completed just now");
     }
-    json = mcp_json_own(r->pool, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "i", conf->issuer_tag, "c",
-                                           mcp_b64url_encode(r->pool, code_id, MCP_ID_LEN), "g",
-                                           mcp_b64url_encode(r->pool, grant_id, MCP_ID_LEN), "ck",
-                                           tx->authz.client_key, "rh",
-                                           mcp_sha256_b64url(r->pool, tx->authz.redirect_uri), "cc",
-                                           tx->authz.challenge, "rs", tx->authz.resource));
+    json = mcp_json_own(r->pool, json_object());
+    mcp_put(json, "i", conf->issuer_tag);
+    mcp_put(json, "c", mcp_b64url_encode(r->pool, code_id, MCP_ID_LEN));
+    mcp_put(json, "g", mcp_b64url_encode(r->pool, grant_id, MCP_ID_LEN));
+    mcp_put(json, "ck", tx->authz.client_key);
+    mcp_put(json, "rh", mcp_sha256_b64url(r->pool, tx->authz.redirect_uri));
+    mcp_put(json, "cc", tx->authz.challenge);
+    mcp_put(json, "rs", tx->authz.resource);
     return mcp_authz_code(r, conf, &tx->authz,
                           mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_CODE, json, expires));
 }
@@ -187,8 +200,10 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         apr_table_setn(r->headers_out, "Allow", "GET");
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
     }
-    if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS || mcp_form_duplicate(form, NULL)) {
-        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST, "the callback's query is malformed");
+    if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS
+        || mcp_form_duplicate(form, NULL)) {
+        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                              "the callback's query is malformed");
     }
     if (find_transaction(r, conf, mcp_form_get(form, "state"), &tx) != OK) {
         return OK;
@@ -201,18 +216,19 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (!code || !*code) {
         return relay_error(r, conf, &tx, "server_error", "neither code nor error in the callback");
     }
-    if (mcp_upstream_redeem(r, tx.provider, &tx.sent, code, mcp_form_get(form, "iss"), &who, &res) != OK) {
+    if (mcp_upstream_redeem(r, tx.provider, &tx.sent, code, mcp_form_get(form, "iss"), &who, &res)
+        != OK) {
         ap_log_rerror(APLOG_MARK, res.status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
-                      MCP_LOG(0243) "sign-in at %s failed for client=%s: %s",
-                      tx.provider->name, tx.authz.client_key,
-                      res.log ? res.log : res.description ? res.description : "-");
+                      MCP_LOG(0243) "sign-in at %s failed for client=%s: %s", tx.provider->name,
+                      tx.authz.client_key, mcp_detail(&res));
         return mcp_authz_error(r, conf, &tx.authz,
                                res.status == HTTP_SERVICE_UNAVAILABLE ? "temporarily_unavailable"
                                : res.error && !strcmp(res.error, "access_denied") ? "access_denied"
-                                                                                   : "server_error",
+                                                                                  : "server_error",
                                "the identity provider did not complete the sign-in");
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
                   mcp_log_text(r->pool, who.subject), tx.authz.client_key, tx.authz.resource);
     return give_code(r, conf, &tx, &who);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients: a dynamically registered client_id is its own registration, sealed (design principle 1). It costs no
- * storage, survives every restart, opens on every node, and stays good as long as its key is in the keyring.
+/* Clients: a dynamically registered client_id is its own registration, sealed (design principle 1).
+ * It costs no storage, survives every restart, opens on every node, and stays good as long as its
+ * key is in the keyring.
  *
  *   plaintext of a client_id (purpose mcpci)
  *   { "i": issuer tag, "n": name, "u": home page, "r": [redirect URIs], "t": issued at, seconds }
@@ -24,17 +25,19 @@ static apr_size_t utf8_len(unsigned char c)
     return c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
 }
 
-/* Code points that change how others are shown: C1 controls, zero-width and bidirectional formatting, line and
- * paragraph separators, byte order mark, tags. With them a name can pretend to be another. */
+/* Code points that change how others are shown: C1 controls, zero-width and bidirectional
+ * formatting, line and paragraph separators, byte order mark, tags. With them a name can pretend to
+ * be another. */
 static int is_trick(const unsigned char *s, apr_size_t len)
 {
     if (len == 2) {
         return (s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xd8 && s[1] == 0x9c);
     }
     if (len == 3) {
-        return (s[0] == 0xe2 && s[1] == 0x80 && ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
-            || (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa0 && s[2] <= 0xaf)
-            || (s[0] == 0xef && s[1] == 0xbb && s[2] == 0xbf);
+        return (s[0] == 0xe2 && s[1] == 0x80
+                && ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
+               || (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa0 && s[2] <= 0xaf)
+               || (s[0] == 0xef && s[1] == 0xbb && s[2] == 0xbf);
     }
     return len == 4 && s[0] == 0xf3 && s[1] == 0xa0;
 }
@@ -80,13 +83,12 @@ char *mcp_client_seal(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_cli
     json_t *uris = json_array();
     char *id;
 
-    json_object_set_new(json, "i", json_string(conf->issuer_tag));
-    json_object_set_new(json, "n", json_string(client->name));
-    if (client->uri) {
-        json_object_set_new(json, "u", json_string(client->uri));
-    }
+    mcp_put(json, "i", conf->issuer_tag);
+    mcp_put(json, "n", client->name);
+    mcp_put(json, "u", client->uri);
     for (int i = 0; i < client->redirect_uris->nelts; i++) {
-        json_array_append_new(uris, json_string(APR_ARRAY_IDX(client->redirect_uris, i, const char *)));
+        json_array_append_new(uris,
+                              json_string(APR_ARRAY_IDX(client->redirect_uris, i, const char *)));
     }
     json_object_set_new(json, "r", uris);
     json_object_set_new(json, "t", json_integer(apr_time_sec(apr_time_now())));
@@ -104,8 +106,8 @@ static int is_blocked(const mcp_oauth_conf_t *conf, const char *key)
     return 0;
 }
 
-int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id, mcp_client_t *client,
-                    mcp_result_t *res)
+int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                    mcp_client_t *client, mcp_result_t *res)
 {
     const char *tag, *name;
     json_t *json, *uris;
@@ -115,7 +117,8 @@ int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cli
         return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "client_id is missing", NULL);
     }
     if (strlen(client_id) > MCP_CLIENT_ID_MAX
-        || mcp_unseal_json(p, conf->ring, MCP_PURPOSE_CLIENT, client_id, apr_time_now(), &json) != APR_SUCCESS
+        || mcp_unseal_json(p, conf->ring, MCP_PURPOSE_CLIENT, client_id, apr_time_now(), &json)
+               != APR_SUCCESS
         || !(tag = mcp_json_str(json, "i")) || strcmp(tag, conf->issuer_tag)) {
         return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",
                         "the client is not registered here; it has to register again",
@@ -124,8 +127,9 @@ int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cli
     client->id = client_id;
     client->key = mcp_client_key(p, client_id);
     if (is_blocked(conf, client->key)) {
-        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "the client is blocked",
-                        apr_psprintf(p, "client=%s is blocked by MCPOAuthBlockClient", client->key));
+        return mcp_fail(
+            res, HTTP_UNAUTHORIZED, "invalid_client", "the client is blocked",
+            apr_psprintf(p, "client=%s is blocked by MCPOAuthBlockClient", client->key));
     }
     name = mcp_json_str(json, "n");
     client->name = name ? name : "";
@@ -133,23 +137,26 @@ int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cli
     uris = json_object_get(json, "r");
     client->redirect_uris = apr_array_make(p, (int)json_array_size(uris) + 1, sizeof(const char *));
     for (size_t i = 0; i < json_array_size(uris); i++) {
-        APR_ARRAY_PUSH(client->redirect_uris, const char *) = json_string_value(json_array_get(uris, i));
+        APR_ARRAY_PUSH(client->redirect_uris, const char *) =
+            json_string_value(json_array_get(uris, i));
     }
     return OK;
 }
 
-int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                            mcp_client_t *client, mcp_result_t *res)
+int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
+                            const apr_array_header_t *form, mcp_client_t *client, mcp_result_t *res)
 {
     const char *id = mcp_form_get(form, "client_id"), *user, *password;
     const char *header = apr_table_get(r->headers_in, "Authorization");
     int status;
 
-    /* Every client is public: a secret that one sends all the same was not given by us, proves nothing, and is not
-     * looked at. What counts is the sealed client_id, and PKCE or the refresh token. */
+    /* Every client is public: a secret that one sends all the same was not given by us, proves
+     * nothing, and is not looked at. What counts is the sealed client_id, and PKCE or the refresh
+     * token. */
     if (header && !ap_cstr_casecmpn(header, "Basic ", 6)) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Basic realm=\"mcp\"");
-        if (ap_get_basic_auth_components(r, &user, &password) != APR_SUCCESS || (id && strcmp(id, user))) {
+        if (ap_get_basic_auth_components(r, &user, &password) != APR_SUCCESS
+            || (id && strcmp(id, user))) {
             return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",
                             "the Authorization header and client_id name different clients", NULL);
         }
@@ -165,7 +172,8 @@ int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const 
 int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
                            const char *uri)
 {
-    /* Checked at registration; checked again because the administrator may have narrowed the schemes since. */
+    /* Checked at registration; checked again because the administrator may have narrowed the
+     * schemes since. */
     if (mcp_redirect_check(p, uri, conf->schemes)) {
         return 0;
     }

@@ -10,9 +10,11 @@
 #include "mcp_url.h"
 #include "mcp_util.h"
 
-/* Private-use schemes that MCP clients in use register (field-lessons 2). PKCE protects a code that another
- * application on the device might catch; an administrator narrows the list with MCPOAuthRedirectSchemes. */
-static const char *const known_schemes[] = { "cursor", "vscode", "vscode-insiders", "windsurf", "claude" };
+/* Private-use schemes that MCP clients in use register (field-lessons 2). PKCE protects a code that
+ * another application on the device might catch; an administrator narrows the list with
+ * MCPOAuthRedirectSchemes. */
+static const char *const known_schemes[] = { "cursor", "vscode", "vscode-insiders", "windsurf",
+                                             "claude" };
 
 static mcp_oauth_conf_t *conf_of(cmd_parms *cmd)
 {
@@ -44,8 +46,10 @@ void *mcp_oauth_merge(apr_pool_t *p, void *base_, void *add_)
     conf->providers = add->providers ? add->providers : base->providers;
     conf->schemes = add->schemes ? add->schemes : base->schemes;
     conf->blocked = add->blocked ? add->blocked : base->blocked;
-    conf->access_lifetime = add->access_lifetime >= 0 ? add->access_lifetime : base->access_lifetime;
-    conf->refresh_lifetime = add->refresh_lifetime >= 0 ? add->refresh_lifetime : base->refresh_lifetime;
+    conf->access_lifetime =
+        add->access_lifetime >= 0 ? add->access_lifetime : base->access_lifetime;
+    conf->refresh_lifetime =
+        add->refresh_lifetime >= 0 ? add->refresh_lifetime : base->refresh_lifetime;
     conf->code_lifetime = add->code_lifetime >= 0 ? add->code_lifetime : base->code_lifetime;
     conf->grace = add->grace >= 0 ? add->grace : base->grace;
     conf->name = add->name ? add->name : base->name;
@@ -112,7 +116,8 @@ const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf)
         return "MCPOAuth is On, but no issuer is set: add MCPIssuer https://this.host";
     }
     if (!conf->shared->resources || !conf->shared->resources->nelts) {
-        return "MCPOAuth is On, but there is nothing to protect: add MCPResource https://this.host/mcp";
+        return "MCPOAuth is On, but there is nothing to protect: add MCPResource "
+               "https://this.host/mcp";
     }
     if (!conf->providers || !conf->providers->nelts) {
         return "MCPOAuth is On, but nobody can sign in: add a <MCPProvider> section";
@@ -153,7 +158,8 @@ const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const c
     return NULL;
 }
 
-const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri)
+const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                         const char *uri)
 {
     const mcp_shared_conf_t *shared = conf->shared;
     const mcp_resource_t *resource;
@@ -175,8 +181,8 @@ const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *
         || mcp_url_has_dot_segments(url.path)) {
         return NULL;
     }
-    /* A path below a resource, such as the /mcp/sse that a client was told to connect to. What is issued names the
-     * resource itself. */
+    /* A path below a resource, such as the /mcp/sse that a client was told to connect to. What is
+     * issued names the resource itself. */
     origin = mcp_url_origin(p, &url);
     resource = mcp_resource_for_path(shared, *url.path ? url.path : "/");
     if (resource && mcp_url_parse(p, resource->uri, &own) == APR_SUCCESS
@@ -206,8 +212,8 @@ static int scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_re
     if (mcp_list_has(resource->scopes, scope)) {
         return 1;
     }
-    /* Scopes that exist beyond the minimal set of a resource are asked for by a step-up (RS-10); they are those with a
-     * text for people, unless they belong to another resource. */
+    /* Scopes that exist beyond the minimal set of a resource are asked for by a step-up (RS-10);
+     * they are those with a text for people, unless they belong to another resource. */
     for (int i = 0; i < shared->resources->nelts; i++) {
         if (mcp_list_has(APR_ARRAY_IDX(shared->resources, i, mcp_resource_t).scopes, scope)) {
             return mcp_list_has(mcp_scope_expand(p, shared, resource->scopes), scope);
@@ -221,8 +227,8 @@ static int scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_re
     return 0;
 }
 
-const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
-                             const char *requested)
+const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                             const mcp_resource_t *resource, const char *requested)
 {
     const char *known = "";
     char *list, *token, *last = NULL;
@@ -263,12 +269,13 @@ static const char *set_name(cmd_parms *cmd, void *dummy, const char *arg)
 }
 
 /* A duration between @a least and @a most seconds. */
-static const char *duration(cmd_parms *cmd, const char *arg, int least, int most, apr_interval_time_t *out)
+static const char *duration(cmd_parms *cmd, const char *arg, int least, int most,
+                            apr_interval_time_t *out)
 {
     if (ap_timeout_parameter_parse(arg, out, "s") != APR_SUCCESS || *out < apr_time_from_sec(least)
         || *out > apr_time_from_sec(most)) {
-        return apr_psprintf(cmd->pool, "%s takes a duration from %ds to %ds, such as 10min", cmd->cmd->name,
-                            least, most);
+        return apr_psprintf(cmd->pool, "%s takes a duration from %ds to %ds, such as 10min",
+                            cmd->cmd->name, least, most);
     }
     return NULL;
 }
@@ -315,7 +322,8 @@ static const char *set_schemes(cmd_parms *cmd, void *dummy, const char *arg)
         return NULL;
     }
     APR_ARRAY_PUSH(conf->schemes, const char *) = scheme;
-    why = mcp_redirect_check(cmd->pool, apr_pstrcat(cmd->pool, scheme, "://x/y", NULL), conf->schemes);
+    why = mcp_redirect_check(cmd->pool, apr_pstrcat(cmd->pool, scheme, "://x/y", NULL),
+                             conf->schemes);
     if (why) {
         return apr_psprintf(cmd->pool, "MCPOAuthRedirectSchemes: \"%s\" is refused: %s", arg, why);
     }
@@ -330,7 +338,8 @@ static const char *set_blocked(cmd_parms *cmd, void *dummy, const char *arg)
         conf->blocked = apr_array_make(cmd->pool, 4, sizeof(const char *));
     }
     if (strlen(arg) != 22) {
-        return "MCPOAuthBlockClient takes a client's key, the 22 characters that the log shows as client=";
+        return "MCPOAuthBlockClient takes a client's key, the 22 characters that the log shows as "
+               "client=";
     }
     APR_ARRAY_PUSH(conf->blocked, const char *) = arg;
     return NULL;
@@ -349,8 +358,9 @@ const command_rec mcp_oauth_commands[] = {
                   "lifetime of a refresh token since its last use, default 30d"),
     AP_INIT_TAKE1("MCPOAuthCodeLifetime", set_code_lifetime, NULL, RSRC_CONF,
                   "lifetime of an authorization code, default 60s"),
-    AP_INIT_TAKE1("MCPOAuthRefreshGrace", set_grace, NULL, RSRC_CONF,
-                  "how long a used refresh token still gets the same answer, default 30s, 0 = not at all"),
+    AP_INIT_TAKE1(
+        "MCPOAuthRefreshGrace", set_grace, NULL, RSRC_CONF,
+        "how long a used refresh token still gets the same answer, default 30s, 0 = not at all"),
     AP_INIT_FLAG("MCPOAuthRestore", set_restore, NULL, RSRC_CONF,
                  "Off: refresh tokens do not outlive the loss of the store"),
     AP_INIT_ITERATE("MCPOAuthRedirectSchemes", set_schemes, NULL, RSRC_CONF,

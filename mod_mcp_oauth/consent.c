@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The consent page and its answer: a person sees who asks, for what, and where the answer goes, before anything else
- * happens (CP-1 to CP-14). Nothing of the provider's sign-in exists before the answer is yes (CP-12).
+/* The consent page and its answer: a person sees who asks, for what, and where the answer goes,
+ * before anything else happens (CP-1 to CP-14). Nothing of the provider's sign-in exists before the
+ * answer is yes (CP-12).
  *
  * The form carries the whole request, sealed for this browser:
  *   mcp_authz_t's members and { "b": browser tag, "u": client's home page, "exp": }
@@ -38,7 +39,8 @@ static const mcp_scope_t *scope_text(const mcp_oauth_conf_t *conf, const char *n
 }
 
 /* The scopes in words. Optional ones can be unticked; a field is named by its position, "s0". */
-static void put_scopes(request_rec *r, const mcp_oauth_conf_t *conf, const char *scopes, const char *resource)
+static void put_scopes(request_rec *r, const mcp_oauth_conf_t *conf, const char *scopes,
+                       const char *resource)
 {
     char *list = apr_pstrdup(r->pool, scopes), *token, *last = NULL;
     int i = 0;
@@ -49,11 +51,13 @@ static void put_scopes(request_rec *r, const mcp_oauth_conf_t *conf, const char 
     }
     for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last), i++) {
         const mcp_scope_t *scope = scope_text(conf, token);
-        const char *text = mcp_html(r->pool, scope && scope->text && *scope->text ? scope->text : token);
+        const char *text =
+            mcp_html(r->pool, scope && scope->text && *scope->text ? scope->text : token);
 
         if (scope && scope->optional) {
-            ap_rprintf(r, "<li><label><input type=\"checkbox\" name=\"s%d\" value=\"1\" checked> %s</label></li>\n",
-                       i, text);
+            ap_rprintf(r, "<li><label><input type=\"checkbox\" name=\"s%d\" value=\"1\" checked> ",
+                       i);
+            ap_rvputs(r, text, "</label></li>\n", NULL);
         }
         else {
             ap_rvputs(r, "<li>", text, "</li>\n", NULL);
@@ -71,18 +75,23 @@ static void put_destination(request_rec *r, const char *uri)
     if (mcp_url_parse(r->pool, uri, &url) != APR_SUCCESS) {
         url.scheme = url.host = "";
     }
-    if (!strcmp(url.scheme, "https") || (!strcmp(url.scheme, "http") && !mcp_url_is_loopback(&url))) {
+    if (!strcmp(url.scheme, "https")
+        || (!strcmp(url.scheme, "http") && !mcp_url_is_loopback(&url))) {
         ap_rvputs(r, "<p class=\"host\">", mcp_html(r->pool, url.host), "</p>\n", NULL);
     }
     else if (!strcmp(url.scheme, "http")) {
-        ap_rvputs(r, "<p class=\"host\">a program on this computer (", mcp_html(r->pool, url.host),
-                  ")</p>\n<p class=\"note\">Any program on this computer can pretend to be another. Allow this only if "
-                  "you have just asked an application here to connect.</p>\n", NULL);
+        ap_rvputs(
+            r, "<p class=\"host\">a program on this computer (", mcp_html(r->pool, url.host),
+            ")</p>\n<p class=\"note\">Any program on this computer can pretend to be another. "
+            "Allow this only if you have just asked an application here to connect.</p>\n",
+            NULL);
     }
     else {
-        ap_rvputs(r, "<p class=\"host\">the application on this device that opens ", mcp_html(r->pool, url.scheme),
-                  ": links</p>\n<p class=\"note\">Allow this only if you have just asked that application to "
-                  "connect.</p>\n", NULL);
+        ap_rvputs(r, "<p class=\"host\">the application on this device that opens ",
+                  mcp_html(r->pool, url.scheme),
+                  ": links</p>\n<p class=\"note\">Allow this only if you have just asked that "
+                  "application to connect.</p>\n",
+                  NULL);
     }
     ap_rvputs(r, "<p class=\"soft\">", mcp_html(r->pool, uri), "</p>\n", NULL);
 }
@@ -94,10 +103,12 @@ static void put_provider(request_rec *r, const mcp_oauth_conf_t *conf)
     mcp_url_t url;
 
     if (mcp_url_parse(r->pool, provider->issuer, &url) == APR_SUCCESS) {
-        ap_rvputs(r, "<p class=\"soft\">If you allow it, you sign in at ", mcp_html(r->pool, url.host),
-                  ", which is asked for: ",
-                  mcp_html(r->pool, provider->scope ? provider->scope : "your identity"),
-                  ". The application never sees your password, nor what that service tells us.</p>\n", NULL);
+        ap_rvputs(
+            r, "<p class=\"soft\">If you allow it, you sign in at ", mcp_html(r->pool, url.host),
+            ", which is asked for: ",
+            mcp_html(r->pool, provider->scope ? provider->scope : "your identity"),
+            ". The application never sees your password, nor what that service tells us.</p>\n",
+            NULL);
     }
 }
 
@@ -105,11 +116,13 @@ static char *seal_form(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_a
 {
     json_t *json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
 
-    json_object_set_new(json, "b", json_string(mcp_browser_tag(r->pool, mcp_browser_ensure(r, conf))));
-    return mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_FORM, json, apr_time_now() + MCP_CONSENT_LIFETIME);
+    mcp_put(json, "b", mcp_browser_tag(r->pool, mcp_browser_ensure(r, conf)));
+    return mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_FORM, json,
+                         apr_time_now() + MCP_CONSENT_LIFETIME);
 }
 
-int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client, const mcp_authz_t *authz)
+int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                     const mcp_authz_t *authz)
 {
     const mcp_resource_t *resource = mcp_resource_by_uri(conf->shared, authz->resource);
     const char *name = *client->name ? client->name : "An application without a name";
@@ -117,29 +130,35 @@ int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t 
 
     mcp_page_begin(r, conf, HTTP_OK,
                    apr_psprintf(r->pool, "%s asks for access to %s", name, resource->name));
-    ap_rputs("<p class=\"note\">This application registered itself. Its name is what it calls itself and was not "
-             "verified.</p>\n", r);
+    ap_rputs("<p class=\"note\">This application registered itself. Its name is what it calls "
+             "itself and was not verified.</p>\n",
+             r);
     if (client->uri) {
-        ap_rvputs(r, "<p class=\"soft\">It says that its home page is ", mcp_html(r->pool, client->uri), "</p>\n",
-                  NULL);
+        ap_rvputs(r, "<p class=\"soft\">It says that its home page is ",
+                  mcp_html(r->pool, client->uri), "</p>\n", NULL);
     }
     put_destination(r, authz->redirect_uri);
-    ap_rvputs(r, "<form method=\"post\" action=\"", mcp_html(r->pool, conf->base_url), "/consent\">\n"
-              "<input type=\"hidden\" name=\"form\" value=\"", mcp_html(r->pool, form), "\">\n", NULL);
+    ap_rvputs(r, "<form method=\"post\" action=\"", mcp_html(r->pool, conf->base_url),
+              "/consent\">\n<input type=\"hidden\" name=\"form\" value=\"", mcp_html(r->pool, form),
+              "\">\n", NULL);
     put_scopes(r, conf, authz->scope, resource->name);
     put_provider(r, conf);
-    /* Two equal buttons; the first one is what the Enter key presses, so it is the one that does no harm. */
-    ap_rputs("<div class=\"choice\">\n<button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n"
-             "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n</div>\n</form>\n", r);
+    /* Two equal buttons; the first one is what the Enter key presses, so it is the one that does no
+     * harm. */
+    ap_rputs("<div class=\"choice\">\n"
+             "<button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n"
+             "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n"
+             "</div>\n</form>\n",
+             r);
     return mcp_page_end(r);
 }
 
 /* ---- its answer ---- */
 
 /*
- * Did a page of ours send this? Sec-Fetch-Site tells, where browsers send it; Origin only confirms, and is "null" for
- * forms of a page with Referrer-Policy: no-referrer, hence for ours. What really protects is the sealed form and the
- * SameSite cookie that it is bound to.
+ * Did a page of ours send this? Sec-Fetch-Site tells, where browsers send it; Origin only confirms,
+ * and is "null" for forms of a page with Referrer-Policy: no-referrer, hence for ours. What really
+ * protects is the sealed form and the SameSite cookie that it is bound to.
  */
 static int is_same_origin(request_rec *r, const mcp_oauth_conf_t *conf, const char **why)
 {
@@ -155,7 +174,8 @@ static int is_same_origin(request_rec *r, const mcp_oauth_conf_t *conf, const ch
 }
 
 /* Read, authenticate and open the form. OK, or the page is sent and DONE returned. */
-static int read_form(request_rec *r, const mcp_oauth_conf_t *conf, apr_array_header_t **form, json_t **json)
+static int read_form(request_rec *r, const mcp_oauth_conf_t *conf, apr_array_header_t **form,
+                     json_t **json)
 {
     const char *why, *browser = mcp_browser_get(r, conf), *tag;
     apr_status_t rv;
@@ -167,20 +187,26 @@ static int read_form(request_rec *r, const mcp_oauth_conf_t *conf, apr_array_hea
         mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_FORGED, why);
         return DONE;
     }
-    rc = mcp_content_type_is(r, "application/x-www-form-urlencoded") ? mcp_read_body(r, BODY_MAX, &body, &len)
-                                                                     : HTTP_BAD_REQUEST;
+    rc = mcp_content_type_is(r, "application/x-www-form-urlencoded")
+             ? mcp_read_body(r, BODY_MAX, &body, &len)
+             : HTTP_BAD_REQUEST;
     if (rc != OK) {
-        mcp_page_error(r, conf, rc, rc == HTTP_REQUEST_ENTITY_TOO_LARGE ? MCP_PAGE_TOO_LARGE : MCP_PAGE_BAD_REQUEST,
+        mcp_page_error(r, conf, rc,
+                       rc == HTTP_REQUEST_ENTITY_TOO_LARGE ? MCP_PAGE_TOO_LARGE
+                                                           : MCP_PAGE_BAD_REQUEST,
                        "body of the consent form");
         return DONE;
     }
-    if (mcp_form_parse(r->pool, body, len, form) != APR_SUCCESS || mcp_form_duplicate(*form, NULL)) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST, "the consent form is malformed");
+    if (mcp_form_parse(r->pool, body, len, form) != APR_SUCCESS
+        || mcp_form_duplicate(*form, NULL)) {
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                       "the consent form is malformed");
         return DONE;
     }
-    rv = mcp_form_get(*form, "form") ? mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_FORM,
-                                                       mcp_form_get(*form, "form"), apr_time_now(), json)
-                                     : APR_EINVAL;
+    rv = mcp_form_get(*form, "form")
+             ? mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_FORM, mcp_form_get(*form, "form"),
+                               apr_time_now(), json)
+             : APR_EINVAL;
     if (APR_STATUS_IS_TIMEUP(rv)) {
         mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED, "the consent form has expired");
         return DONE;
@@ -192,7 +218,8 @@ static int read_form(request_rec *r, const mcp_oauth_conf_t *conf, apr_array_hea
     tag = mcp_json_str(*json, "b");
     if (!browser || !mcp_secret_equal(tag, mcp_browser_tag(r->pool, browser))) {
         mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
-                       browser ? "the consent form was made for another browser" : "the browser's cookie is missing");
+                       browser ? "the consent form was made for another browser"
+                               : "the browser's cookie is missing");
         return DONE;
     }
     return OK;
@@ -226,26 +253,28 @@ static int start_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp
     char *url;
 
     sent.redirect_uri = apr_pstrcat(r->pool, conf->base_url, "/oauth-callback", NULL);
-    sent.state = mcp_random_b64url(r->pool, 16);         /* ours, never the client's (W5) */
+    sent.state = mcp_random_b64url(r->pool, 16); /* ours, never the client's (W5) */
     sent.nonce = mcp_random_b64url(r->pool, 16);
     sent.code_verifier = mcp_random_b64url(r->pool, 32); /* 43 characters (W17) */
     sent.prompt = authz->prompt;
     sent.login_hint = authz->login_hint;
     if (mcp_upstream_authorize_url(r, provider, &sent, &url, &res) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0232) "sign-in at %s cannot begin: %s", provider->name,
-                      res.log ? res.log : res.description ? res.description : "-");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0232) "sign-in at %s cannot begin: %s",
+                      provider->name, mcp_detail(&res));
         return mcp_authz_error(r, conf, authz,
-                               res.status == HTTP_SERVICE_UNAVAILABLE ? "temporarily_unavailable" : "server_error",
+                               res.status == HTTP_SERVICE_UNAVAILABLE ? "temporarily_unavailable"
+                                                                      : "server_error",
                                "the identity provider cannot be reached");
     }
-    json_object_set_new(json, "s", json_string(sent.state));
-    json_object_set_new(json, "n", json_string(sent.nonce));
-    json_object_set_new(json, "v", json_string(sent.code_verifier));
-    json_object_set_new(json, "p", json_string(provider->name));
+    mcp_put(json, "s", sent.state);
+    mcp_put(json, "n", sent.nonce);
+    mcp_put(json, "v", sent.code_verifier);
+    mcp_put(json, "p", provider->name);
     if (!mcp_tx_set(r, conf, sent.state,
                     mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, json,
                                   apr_time_now() + MCP_TX_LIFETIME))) {
-        return mcp_authz_error(r, conf, authz, "invalid_request", "state and redirect_uri are too long together");
+        return mcp_authz_error(r, conf, authz, "invalid_request",
+                               "state and redirect_uri are too long together");
     }
     return mcp_page_redirect(r, url);
 }
@@ -266,15 +295,18 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     decision = mcp_form_get(form, "decision");
     if (!mcp_authz_read(conf, json, &authz) || !mcp_resource_by_uri(conf->shared, authz.resource)) {
-        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
-                              "the consent form is another server's, or the configuration has changed");
+        return mcp_page_error(
+            r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
+            "the consent form is another server's, or the configuration has changed");
     }
     if (!decision || (strcmp(decision, "allow") && strcmp(decision, "deny"))) {
-        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST, "neither allowed nor denied");
+        return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                              "neither allowed nor denied");
     }
     authz.scope = granted_scope(r->pool, conf, authz.scope, form);
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0231) "consent %s client=%s resource=%s scope=\"%s\"",
-                  *decision == 'a' ? "given to" : "denied to", authz.client_key, authz.resource, authz.scope);
+    ap_log_rerror(
+        APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0231) "consent %s client=%s resource=%s scope=\"%s\"",
+        *decision == 'a' ? "given to" : "denied to", authz.client_key, authz.resource, authz.scope);
     if (*decision == 'd') {
         return mcp_authz_error(r, conf, &authz, "access_denied", "the person denied access");
     }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Authorization server metadata (RFC 8414), in every place where clients look for it (AS-5, field-lessons 11).
+/* Authorization server metadata (RFC 8414), in every place where clients look for it (AS-5,
+ * field-lessons 11).
  *
  *   issuer https://h        /.well-known/oauth-authorization-server
- *   issuer https://h/t      /.well-known/oauth-authorization-server/t      path inserted (RFC 8414 section 3.1)
- *                           /t/.well-known/oauth-authorization-server      path appended (OpenID discovery's way)
- *                           /.well-known/oauth-authorization-server        clients that drop the path (2025-03-26)
- *   resource https://h/mcp  /.well-known/oauth-authorization-server/mcp    clients that take the MCP server for the
- *                           /mcp/.well-known/oauth-authorization-server    issuer
+ *   issuer https://h/t      /.well-known/oauth-authorization-server/t     inserted (RFC 8414 3.1)
+ *                           /t/.well-known/oauth-authorization-server     appended, as in OpenID
+ *                           /.well-known/oauth-authorization-server       path dropped (2025-03-26)
+ *   resource https://h/mcp  /.well-known/oauth-authorization-server/mcp   the MCP server taken
+ *                           /mcp/.well-known/oauth-authorization-server   for the issuer
  *
- * and the same with openid-configuration. One document for all, so all are consistent; it names what works and
- * nothing else. URLs come from MCPIssuer, never from Host (T18).
+ * and the same with openid-configuration. One document for all, so all are consistent; it names
+ * what works and nothing else. URLs come from MCPIssuer, never from Host (T18).
  */
 
 #include "oauth.h"
@@ -40,7 +41,8 @@ static int is_our_path(const mcp_oauth_conf_t *conf, const char *path, apr_size_
     return 0;
 }
 
-int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid, int *known)
+int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,
+                       int *known)
 {
     static const char *const names[] = { "oauth-authorization-server", "openid-configuration" };
     const char *at = strstr(path, WELL_KNOWN), *rest;
@@ -62,7 +64,8 @@ int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *
             return 0; /* somebody else's */
         }
         *openid = i;
-        *known = (at == path || !*rest || !strcmp(rest, "/")) && is_our_path(conf, rest, strlen(rest));
+        *known =
+            (at == path || !*rest || !strcmp(rest, "/")) && is_our_path(conf, rest, strlen(rest));
         return 1;
     }
     return 0;
@@ -80,7 +83,8 @@ static json_t *strings(const char *const *list)
 
 #define STRINGS(...) strings((const char *const[]){ __VA_ARGS__, NULL })
 
-static void set_url(json_t *json, const char *name, const mcp_oauth_conf_t *conf, const char *path, apr_pool_t *p)
+static void set_url(json_t *json, const char *name, const mcp_oauth_conf_t *conf, const char *path,
+                    apr_pool_t *p)
 {
     json_object_set_new(json, name, json_string(apr_pstrcat(p, conf->base_url, path, NULL)));
 }
@@ -97,26 +101,27 @@ static json_t *document(apr_pool_t *p, const mcp_oauth_conf_t *conf, int openid)
     set_url(json, "revocation_endpoint", conf, "/revoke", p);
     json_object_set_new(json, "response_types_supported", STRINGS("code"));
     json_object_set_new(json, "response_modes_supported", STRINGS("query"));
-    json_object_set_new(json, "grant_types_supported", STRINGS("authorization_code", "refresh_token"));
+    json_object_set_new(json, "grant_types_supported",
+                        STRINGS("authorization_code", "refresh_token"));
     json_object_set_new(json, "token_endpoint_auth_methods_supported", STRINGS("none"));
     json_object_set_new(json, "revocation_endpoint_auth_methods_supported", STRINGS("none"));
     json_object_set_new(json, "code_challenge_methods_supported", STRINGS("S256"));
     json_object_set_new(json, "authorization_response_iss_parameter_supported", json_true());
-    /* Without offline_access: clients that see it ask for consent at every sign-in (AS-16). Refresh tokens are given
-     * in any case. */
+    /* Without offline_access: clients that see it ask for consent at every sign-in (AS-16). Refresh
+     * tokens are given in any case. */
     list = apr_pstrdup(p, conf->scopes);
     for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last)) {
         json_array_append_new(scopes, json_string(token));
     }
     json_object_set_new(json, "scopes_supported", scopes);
     for (int i = 0; i < conf->shared->resources->nelts; i++) {
-        json_array_append_new(resources,
-                              json_string(APR_ARRAY_IDX(conf->shared->resources, i, mcp_resource_t).uri));
+        json_array_append_new(
+            resources, json_string(APR_ARRAY_IDX(conf->shared->resources, i, mcp_resource_t).uri));
     }
     json_object_set_new(json, "protected_resources", resources); /* RFC 9728 section 4 */
     if (openid) {
-        /* Members without which readers of OpenID discovery documents refuse the whole; true as they stand: no id_token
-         * is issued, hence no algorithm and an empty key set. */
+        /* Members without which readers of OpenID discovery documents refuse the whole; true as
+         * they stand: no id_token is issued, hence no algorithm and an empty key set. */
         set_url(json, "jwks_uri", conf, "/jwks", p);
         json_object_set_new(json, "subject_types_supported", STRINGS("public"));
         json_object_set_new(json, "id_token_signing_alg_values_supported", json_array());
@@ -132,7 +137,8 @@ static int only_get(request_rec *r)
     }
     if (r->method_number != M_GET) {
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD, OPTIONS");
-        return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request", "only GET is answered here");
+        return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request",
+                                    "only GET is answered here");
     }
     return DECLINED;
 }
@@ -145,7 +151,8 @@ int mcp_metadata_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return OK;
     }
     if (!mcp_metadata_match(r->pool, conf, r->uri, &openid, &known) || !known) {
-        return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "not_found", "no such authorization server here");
+        return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "not_found",
+                                    "no such authorization server here");
     }
     apr_table_setn(r->headers_out, "Cache-Control", "public, max-age=300");
     return mcp_send_json(r, HTTP_OK, document(r->pool, conf, openid));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mod_mcp_oauth: an OAuth 2.1 authorization server for MCP clients that brokers the sign-in to an OpenID provider.
- * This file is the table of contents: which path is answered by which function, and which hooks lead there. */
+/* mod_mcp_oauth: an OAuth 2.1 authorization server for MCP clients that brokers the sign-in to an
+ * OpenID provider. This file is the table of contents: which path is answered by which function,
+ * and which hooks lead there. */
 
 #include "oauth.h"
 
@@ -14,14 +15,14 @@
 #include "mcp_http.h"
 #include "mcp_log.h"
 
-/* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as those of an MCP
- * server at the root: they are for those who have no token yet. */
+/* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as
+ * those of an MCP server at the root: they are for those who have no token yet. */
 #define HANDLER "mcp-oauth"
 
 typedef int handler_fn(request_rec *r, mcp_oauth_conf_t *conf);
 
-/* Endpoints, below the issuer's path. Those of the reference gateway, so that an application that is registered at the
- * provider with its callback goes on working. */
+/* Endpoints, below the issuer's path. Those of the reference gateway, so that an application that
+ * is registered at the provider with its callback goes on working. */
 static const struct {
     const char *path;
     handler_fn *answer;
@@ -38,7 +39,7 @@ static const struct {
 /* Where a request goes: made in translate_name, used in the handler. */
 typedef struct {
     handler_fn *answer;
-    const mcp_resource_t *resource; /* protected resource metadata: NULL with answer for an unknown one */
+    const mcp_resource_t *resource; /* for its metadata; NULL there is an unknown one */
 } route_t;
 
 static int answer_prm(request_rec *r, mcp_oauth_conf_t *conf)
@@ -48,7 +49,8 @@ static int answer_prm(request_rec *r, mcp_oauth_conf_t *conf)
     return mcp_prm_answer(r, conf->shared, route->resource);
 }
 
-static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_resource_t **resource)
+static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
+                        const mcp_resource_t **resource)
 {
     apr_size_t len;
     int openid, known;
@@ -77,7 +79,8 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_
     return NULL;
 }
 
-/* Before mod_proxy, mod_alias and mod_rewrite, so that no mapping of the MCP server can take an endpoint away. */
+/* Before mod_proxy, mod_alias and mod_rewrite, so that no mapping of the MCP server can take an
+ * endpoint away. */
 static int translate_name(request_rec *r)
 {
     const mcp_resource_t *resource = NULL;
@@ -112,7 +115,8 @@ static int type_checker(request_rec *r)
     return is_ours(r) ? OK : DECLINED;
 }
 
-/* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have replaced. */
+/* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have
+ * replaced. */
 static int handler(request_rec *r)
 {
     const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
@@ -129,7 +133,8 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     for (; s; s = s->next) {
-        const char *why = mcp_oauth_finish(pconf, ap_get_module_config(s->module_config, &mcp_oauth_module));
+        const char *why =
+            mcp_oauth_finish(pconf, ap_get_module_config(s->module_config, &mcp_oauth_module));
 
         if (why) {
             ap_log_error(APLOG_MARK, APLOG_CRIT | APLOG_STARTUP, 0, s, MCP_LOG(0202) "%s: %s",
@@ -140,7 +145,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return OK;
 }
 
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *main_server)
 {
     mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
     apr_array_header_t *done = NULL;
@@ -157,7 +163,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
             continue;
         }
         if (!store
-            && mcp_shared_post_config(global->shared, &ring, &store, main_server, pconf, ptemp) != APR_SUCCESS) {
+            && mcp_shared_post_config(global->shared, &ring, &store, main_server, pconf, ptemp)
+                   != APR_SUCCESS) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         conf->ring = ring;
@@ -205,5 +212,5 @@ AP_DECLARE_MODULE(mcp_oauth) = {
     mcp_oauth_create,
     mcp_oauth_merge,
     mcp_oauth_commands,
-    register_hooks
+    register_hooks,
 };

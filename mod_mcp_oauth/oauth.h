@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of mod_mcp_oauth share: its configuration, the objects that travel through a sign-in, and one
- * function for each endpoint.
+/* What the files of mod_mcp_oauth share: its configuration, the objects that travel through a
+ * sign-in, and one function for each endpoint.
  *
- * Nothing is stored before a person has signed in (design principle 1). Until then an authorization request travels
- * as sealed JSON, each stage under a purpose of its own, so that no stage can stand in for another (T5):
+ * Nothing is stored before a person has signed in (design principle 1). Until then an authorization
+ * request travels as sealed JSON, each stage under a purpose of its own, so that no stage can stand
+ * in for another (T5):
  *
- *   GET /authorize   mcp_authz_t checked          -> consent form  (MCP_PURPOSE_FORM, in the page; bound to a cookie)
- *   POST /consent    person said yes              -> transaction   (MCP_PURPOSE_TRANSACTION, in a cookie)
- *   GET /oauth-callback   person known            -> code          (MCP_PURPOSE_CODE) + record MCP_KIND_CODE
- *   POST /token      client proved the verifier   -> grant, ticket, upstream tokens in the store; token pair
+ *   GET /authorize        checked            consent form, MCP_PURPOSE_FORM, bound to a cookie
+ *   POST /consent         person said yes    transaction, MCP_PURPOSE_TRANSACTION, in a cookie
+ *   GET /oauth-callback   person is known    code, MCP_PURPOSE_CODE, with its record MCP_KIND_CODE
+ *   POST /token           client has proved  grant, ticket, upstream tokens stored; two tokens
  */
 
 #ifndef MCP_OAUTH_H
@@ -27,26 +28,26 @@ extern module AP_MODULE_DECLARE_DATA mcp_oauth_module;
 /* ---- configuration (config.c) ---- */
 
 typedef struct {
-    mcp_shared_conf_t *shared;           /* first: mcp_server_conf_base_t */
-    int enabled;                         /* MCPOAuth On|Off */
-    apr_array_header_t *providers;       /* <MCPProvider>: mcp_provider_t * */
-    mcp_provider_t *section;             /* the <MCPProvider> that is being read */
-    apr_array_header_t *schemes;         /* MCPOAuthRedirectSchemes: private-use schemes, const char * */
-    apr_array_header_t *blocked;         /* MCPOAuthBlockClient: client keys, const char * */
-    apr_interval_time_t access_lifetime; /* MCPOAuthAccessLifetime, default 1 h */
+    mcp_shared_conf_t *shared;     /* first: mcp_server_conf_base_t */
+    int enabled;                   /* MCPOAuth On|Off */
+    apr_array_header_t *providers; /* <MCPProvider>: mcp_provider_t * */
+    mcp_provider_t *section;       /* the <MCPProvider> that is being read */
+    apr_array_header_t *schemes;   /* MCPOAuthRedirectSchemes: private-use schemes, const char * */
+    apr_array_header_t *blocked;   /* MCPOAuthBlockClient: client keys, const char * */
+    apr_interval_time_t access_lifetime;  /* MCPOAuthAccessLifetime, default 1 h */
     apr_interval_time_t refresh_lifetime; /* MCPOAuthRefreshLifetime, default 30 d */
-    apr_interval_time_t code_lifetime;   /* MCPOAuthCodeLifetime, default 60 s */
-    apr_interval_time_t grace;           /* MCPOAuthRefreshGrace, default 30 s */
-    int restore;                         /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
-    const char *name;                    /* MCPOAuthName: the organisation's name on pages */
+    apr_interval_time_t code_lifetime;    /* MCPOAuthCodeLifetime, default 60 s */
+    apr_interval_time_t grace;            /* MCPOAuthRefreshGrace, default 30 s */
+    int restore;      /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
+    const char *name; /* MCPOAuthName: the organisation's name on pages */
 
     /* filled in by mcp_oauth_finish() */
-    const char *base_url;                /* issuer without a trailing slash; all endpoint URLs begin with it */
-    const char *base_path;               /* path of the issuer, "" at the root */
-    const char *origin;                  /* scheme://host[:port] of the issuer */
-    const char *issuer_tag;              /* short hash of the issuer, in every sealed value: no mix-up between hosts */
-    const char *scopes;                  /* scopes of all resources, for the metadata */
-    int secure;                          /* the issuer is https */
+    const char *base_url;   /* issuer without a trailing slash; all endpoint URLs begin with it */
+    const char *base_path;  /* path of the issuer, "" at the root */
+    const char *origin;     /* scheme://host[:port] of the issuer */
+    const char *issuer_tag; /* short hash of the issuer, in every sealed value */
+    const char *scopes;     /* scopes of all resources, for the metadata */
+    int secure;             /* the issuer is https */
     mcp_keyring_t *ring;
     mcp_store_t *store;
 } mcp_oauth_conf_t;
@@ -65,19 +66,32 @@ mcp_oauth_conf_t *mcp_oauth_conf(request_rec *r);
 const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const char *name);
 
 /**
- * The resource that a client means by @a uri (AS-11): its canonical URI, with or without a trailing slash, a path
- * below it, or only its origin; the first one when @a uri is NULL.
+ * The resource that a client means by @a uri (AS-11): its canonical URI, with or without a trailing
+ * slash, a path below it, or only its origin; the first one when @a uri is NULL.
  * @return NULL when it names none of ours: invalid_target (RFC 8707 section 2)
  */
-const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri);
+const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                         const char *uri);
 
 /**
- * Narrow a requested scope to what may be asked for at @a resource: its own scopes and the MCPScope names that no other
- * resource claims. A request without a scope, or with none that we know, gets the resource's own set, which the person
- * sees on the consent page.
+ * Narrow a requested scope to what may be asked for at @a resource: its own scopes and the MCPScope
+ * names that no other resource claims. A request without a scope, or with none that we know, gets
+ * the resource's own set, which the person sees on the consent page.
  */
-const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
-                             const char *requested);
+const char *mcp_oauth_narrow(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                             const mcp_resource_t *resource, const char *requested);
+
+/** A string member of a JSON object, left out when @a value is NULL. */
+static inline void mcp_put(json_t *json, const char *name, const char *value)
+{
+    if (value) {
+        json_object_set_new(json, name, json_string(value));
+    }
+}
+
+/* Alphabets: base64url, and what PKCE allows (RFC 7636 section 4.1). */
+#define MCP_B64URL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+#define MCP_PKCE_CHARS MCP_B64URL_CHARS ".~"
 
 /* ---- clients (client.c) ---- */
 
@@ -90,29 +104,41 @@ typedef struct {
     apr_array_header_t *redirect_uris; /* const char * */
 } mcp_client_t;
 
-#define MCP_CLIENT_NAME_MAX 100  /* bytes of a client's name that are kept */
-#define MCP_CLIENT_ID_MAX 4096   /* characters of a client_id: it has to fit into a request line */
-#define MCP_REDIRECTS_MAX 20     /* redirect URIs of one client */
+#define MCP_CLIENT_NAME_MAX 100 /* bytes of a client's name that are kept */
+#define MCP_CLIENT_ID_MAX 4096  /* characters of a client_id: it has to fit into a request line */
+#define MCP_REDIRECTS_MAX 20    /* redirect URIs of one client */
 
-/** Seal a registration. @return the client_id, or NULL when it would be longer than MCP_CLIENT_ID_MAX */
+/** Seal a registration. @return the client_id, or NULL when it would be longer than
+ * MCP_CLIENT_ID_MAX */
 char *mcp_client_seal(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client);
 
-/** Open a client_id. OK, or 401 with invalid_client: not ours, another issuer's, or blocked by the administrator. */
-int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id, mcp_client_t *client,
-                    mcp_result_t *res);
+/** Open a client_id. OK, or 401 with invalid_client: not ours, another issuer's, or blocked by the
+ * administrator. */
+int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                    mcp_client_t *client, mcp_result_t *res);
 
-/** The client of a token or revocation request: client_id in the form, or Basic with an empty password. */
-int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                            mcp_client_t *client, mcp_result_t *res);
+/** The client of a token or revocation request: client_id in the form, or Basic with an empty
+ * password. */
+int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
+                            const apr_array_header_t *form, mcp_client_t *client,
+                            mcp_result_t *res);
 
-/** Is @a uri, or a loopback variant of it, registered for the client, and still allowed? (AS-7, T12) */
+/** Is @a uri, or a loopback variant of it, registered for the client, and still allowed? (AS-7,
+ * T12) */
 int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
                            const char *uri);
 
-/** Text of a stranger for people: control and bidirectional-override characters out, blanks joined, @a max bytes. */
+/** Text of a stranger for people: control and bidirectional-override characters out, blanks joined,
+ * @a max bytes. */
 char *mcp_clean_text(apr_pool_t *p, const char *text, apr_size_t max);
 
 /* ---- an authorization request on its way (authz.c) ---- */
+
+/** What a result has for the log. */
+static inline const char *mcp_detail(const mcp_result_t *res)
+{
+    return res->log ? res->log : res->description ? res->description : "-";
+}
 
 typedef struct {
     const char *client_key;
@@ -127,7 +153,8 @@ typedef struct {
 } mcp_authz_t;
 
 #define MCP_STATE_MAX 2048 /* bytes of a client's state */
-#define MCP_AUTHZ_MAX 2480 /* bytes of the JSON form, so that it fits into the transaction cookie with the rest */
+#define MCP_AUTHZ_MAX                                                                              \
+    2480 /* bytes of the JSON form, so that it fits into the transaction cookie with the rest */
 
 /** JSON form, with the issuer's tag; the caller owns the reference. */
 json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
@@ -136,23 +163,26 @@ json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
 int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t *authz);
 
 /** Answer the client with an error (303, AS-10: iss also here). Returns OK. */
-int mcp_authz_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz, const char *error,
-                    const char *description);
+int mcp_authz_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                    const char *error, const char *description);
 
 /** Answer the client with a code (303). Returns OK. */
-int mcp_authz_code(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz, const char *code);
+int mcp_authz_code(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                   const char *code);
 
 /* ---- grants and tokens (session.c) ---- */
 
-/* A refresh token, opened. `scope` is what the person granted; the grant's record may hold less (narrowed). */
+/* A refresh token, opened. `scope` is what the person granted; the grant's record may hold less
+ * (narrowed). */
 typedef struct {
-    mcp_grant_t grant;           /* expires: of the refresh token */
-    unsigned char epoch[8];      /* of the store that held the grant when the token was made */
+    mcp_grant_t grant;            /* expires: of the refresh token */
+    unsigned char epoch[8];       /* of the store that held the grant when the token was made */
     const char *upstream_refresh; /* NULL when the provider gave none */
 } mcp_refresh_t;
 
 /** Open a refresh token of this issuer. APR_SUCCESS, APR_EINVAL, or APR_TIMEUP (expired). */
-apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token, mcp_refresh_t *out);
+apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token,
+                              mcp_refresh_t *out);
 
 /**
  * Write a grant with its ticket and upstream tokens, and make the answer of the token endpoint.
@@ -166,8 +196,8 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
                                const char *scope, const mcp_identity_t *upstream, json_t **answer);
 
 /**
- * Revoke a grant so that neither a refresh nor a redemption that runs at the same time can bring it back.
- * Everything in this module that takes a grant back calls this.
+ * Revoke a grant so that neither a refresh nor a redemption that runs at the same time can bring it
+ * back. Everything in this module that takes a grant back calls this.
  * @return APR_SUCCESS or MCP_EDOWN
  */
 apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
@@ -179,7 +209,8 @@ apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
 
 /** Store id of a ticket and a successor: grant id, generation big endian. */
 #define MCP_TICKET_LEN (MCP_ID_LEN + 4)
-void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation, unsigned char out[MCP_TICKET_LEN]);
+void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation,
+                   unsigned char out[MCP_TICKET_LEN]);
 
 /* ---- pages (page.c) ---- */
 
@@ -207,7 +238,8 @@ void mcp_page_begin(request_rec *r, const mcp_oauth_conf_t *conf, int status, co
 int mcp_page_end(request_rec *r);
 
 /** A whole error page with a reference id that is found in the log beside @a log. Returns OK. */
-int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page, const char *log);
+int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page,
+                   const char *log);
 
 /** 303 to @a url with the headers of our pages. Returns OK. */
 int mcp_page_redirect(request_rec *r, const char *url);
@@ -224,8 +256,8 @@ const char *mcp_browser_get(request_rec *r, const mcp_oauth_conf_t *conf);
 const char *mcp_browser_tag(apr_pool_t *p, const char *browser);
 
 /**
- * Set the transaction cookie for @a state, and drop the oldest ones of this browser so that the Cookie header stays
- * below httpd's limit. 1, or 0 when the value is too long.
+ * Set the transaction cookie for @a state, and drop the oldest ones of this browser so that the
+ * Cookie header stays below httpd's limit. 1, or 0 when the value is too long.
  */
 int mcp_tx_set(request_rec *r, const mcp_oauth_conf_t *conf, const char *state, const char *sealed);
 
@@ -250,17 +282,21 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 
-/** Does @a path (r->uri) name an authorization server metadata document in any form that clients probe (AS-5)? */
-int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid, int *known);
+/** Does @a path (r->uri) name an authorization server metadata document in any form that clients
+ * probe (AS-5)? */
+int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,
+                       int *known);
 
 /** The consent page for a checked request. */
-int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client, const mcp_authz_t *authz);
+int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                     const mcp_authz_t *authz);
 
 /** grant_type=refresh_token; the client is authenticated. */
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
                       const mcp_client_t *client);
 
-/** Body of a POST of a form to a machine endpoint, parsed; OK, or the JSON error is sent and DONE returned. */
+/** Body of a POST of a form to a machine endpoint, parsed; OK, or the JSON error is sent and DONE
+ * returned. */
 int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **form);
 
 #endif

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* grant_type=refresh_token: rotation that bears repetition, tells reuse, and survives the loss of the store.
+/* grant_type=refresh_token: rotation that bears repetition, tells reuse, and survives the loss of
+ * the store.
  *
- * Each generation of a refresh token has a ticket in the store. Who removes it is the one that rotates:
+ * Each generation of a refresh token has a ticket in the store. Who removes it is the one that
+ * rotates:
  *
- *     remove TICKET(n) --won--> SUCCESSOR(n) = pending --> ask the provider when its token has run out
- *         |                      --> TICKET(n+1), GRANT(n+1) --> SUCCESSOR(n) = the answer, for the grace time
- *         |
- *        lost --> SUCCESSOR(n) an answer:  the same answer (T27, hosted clients refresh from two places at once)
- *                 SUCCESSOR(n) pending:    wait for it, 3 s at most, then 503
- *                 none, GRANT newer:       an old token is used again: revoke everything (AS-9, RFC 9700 4.14.2)
- *                 none, GRANT missing:     under the same store epoch it was revoked; under another the store was
- *                                          lost, and the grant is made anew from the token (design principle 4)
- *                 none, GRANT not newer:   the winner died on the way: one of the waiting takes its place
+ *     remove TICKET(n) --won--> SUCCESSOR(n) = pending
+ *         |                     ask the provider, when its own access token has run out
+ *         |                     TICKET(n+1), GRANT(n+1)
+ *         |                     SUCCESSOR(n) = the answer, for the grace time
+ *        lost
+ *         |-- SUCCESSOR(n) is an answer   the same again (T27, hosted clients refresh twice)
+ *         |-- SUCCESSOR(n) is pending     wait for it, 3 s at most, then 503
+ *         |-- none, GRANT newer           an old token used again: all is revoked (AS-9)
+ *         |-- none, GRANT missing         same store epoch: it was revoked; another epoch: the
+ *         |                               store was lost, and the token restores the grant
+ *         `-- none, GRANT not newer       the winner died: one of the waiting takes its place
  */
 
 #include "oauth.h"
@@ -29,7 +33,7 @@ APLOG_USE_MODULE(mcp_oauth);
 
 #define POLL apr_time_from_msec(20)
 #define WAIT_MAX apr_time_from_sec(3)
-#define SETTLE apr_time_from_msec(50)      /* longer than two writes to the store take */
+#define SETTLE apr_time_from_msec(50) /* longer than two writes to the store take */
 #define CLAIM_LIFETIME apr_time_from_sec(3)
 #define PENDING_LIFETIME apr_time_from_sec(30)
 
@@ -47,7 +51,8 @@ static int invalid_grant(const refresh_t *x, const char *why)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0271) "refresh of client=%s refused: %s",
                   x->token.grant.client_key, why);
-    return mcp_send_oauth_error(x->r, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more");
+    return mcp_send_oauth_error(x->r, HTTP_BAD_REQUEST, "invalid_grant",
+                                "the refresh token is not valid any more");
 }
 
 /* ---- successors ---- */
@@ -63,8 +68,8 @@ static void put_successor(const refresh_t *x, json_t *answer, apr_interval_time_
         json_object_set(json, "a", answer);
     }
     text = mcp_json_text(x->r->pool, json);
-    mcp_store_put(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, now + lifetime, text, strlen(text),
-                  x->r->pool);
+    mcp_store_put(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, now + lifetime,
+                  text, strlen(text), x->r->pool);
 }
 
 static void drop_successor(const refresh_t *x)
@@ -80,7 +85,8 @@ static successor_e get_successor(const refresh_t *x, json_t **answer)
     apr_size_t len;
     json_int_t age, left;
 
-    rv = mcp_store_get(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool);
+    rv = mcp_store_get(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, &data, &len,
+                       x->r->pool);
     if (rv != APR_SUCCESS) {
         return rv == MCP_EDOWN ? SUCCESSOR_DOWN : SUCCESSOR_NONE;
     }
@@ -98,8 +104,8 @@ static successor_e get_successor(const refresh_t *x, json_t **answer)
 /* ---- the provider ---- */
 
 /*
- * Does the provider still stand by this person? It is asked when its own access token has run out (W27), and always
- * when a grant is restored. New tokens go to *fresh.
+ * Does the provider still stand by this person? It is asked when its own access token has run out
+ * (W27), and always when a grant is restored. New tokens go to *fresh.
  * @return OK (*asked tells whether it was), HTTP_UNAUTHORIZED: no more; else it cannot say now
  */
 static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int *asked)
@@ -119,7 +125,7 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
     if (stored.refresh_token) {
         refresh_token = stored.refresh_token;
     }
-    if (!provider) { /* its section is gone from the configuration: nobody vouches for the person any more */
+    if (!provider) { /* not configured any more: nobody vouches for the person */
         return HTTP_UNAUTHORIZED;
     }
     if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now())) {
@@ -133,14 +139,14 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
         }
         return OK;
     }
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r, MCP_LOG(0272) "provider %s did not refresh \"%s\": %s",
-                  provider->name, mcp_log_text(x->r->pool, x->token.grant.subject),
-                  res.log ? res.log : res.description ? res.description : "-");
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+                  MCP_LOG(0272) "provider %s did not refresh \"%s\": %s", provider->name,
+                  mcp_log_text(x->r->pool, x->token.grant.subject), mcp_detail(&res));
     if (rc == HTTP_UNAUTHORIZED) {
         return rc;
     }
-    /* Out of reach. A running grant goes on, for the provider did not withdraw it, and is asked about again at the next
-     * refresh; one that is to be restored waits. */
+    /* Out of reach. A running grant goes on, for the provider did not withdraw it, and is asked
+     * about again at the next refresh; one that is to be restored waits. */
     return must ? HTTP_SERVICE_UNAVAILABLE : OK;
 }
 
@@ -149,8 +155,8 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
 /* Undo the claim to this generation, so that the client can try again. */
 static int give_back(const refresh_t *x)
 {
-    mcp_store_put(x->conf->store, MCP_KIND_TICKET, x->ticket, MCP_TICKET_LEN, x->token.grant.expires, "1", 1,
-                  x->r->pool);
+    mcp_store_put(x->conf->store, MCP_KIND_TICKET, x->ticket, MCP_TICKET_LEN,
+                  x->token.grant.expires, "1", 1, x->r->pool);
     drop_successor(x);
     return mcp_send_store_down(x->r);
 }
@@ -205,16 +211,18 @@ static int rotate(refresh_t *x, int restoring)
     else {
         drop_successor(x);
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0273) "refreshed \"%s\" client=%s resource=%s%s",
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
+                  MCP_LOG(0273) "refreshed \"%s\" client=%s resource=%s%s",
                   mcp_log_text(x->r->pool, grant->subject), grant->client_key, grant->resource,
                   restoring ? ", restored after a loss of the store" : "");
     return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
 }
 
 /*
- * Where no ticket is there to be removed, one of several callers is chosen by who writes last. Nobody writes once a mark
- * is there, so after the writes have settled each of the writers reads the same one, and it is one's own. The mark's
- * short life lets others try if the chosen one dies; the pending successor keeps them off while it lives.
+ * Where no ticket is there to be removed, one of several callers is chosen by who writes last.
+ * Nobody writes once a mark is there, so after the writes have settled each of the writers reads
+ * the same one, and it is one's own. The mark's short life lets others try if the chosen one dies;
+ * the pending successor keeps them off while it lives.
  * @return 1 for the chosen one
  */
 static int claim(const refresh_t *x)
@@ -223,24 +231,34 @@ static int claim(const refresh_t *x)
     apr_size_t len;
     json_t *answer;
 
-    if (mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool)
+    if (mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data,
+                      &len, x->r->pool)
         != APR_NOTFOUND) {
         return 0;
     }
     mcp_random(mark, sizeof(mark));
     if (mcp_store_put(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
-                      apr_time_now() + CLAIM_LIFETIME, mark, sizeof(mark), x->r->pool) != APR_SUCCESS) {
+                      apr_time_now() + CLAIM_LIFETIME, mark, sizeof(mark), x->r->pool)
+        != APR_SUCCESS) {
         return 0;
     }
     apr_sleep(SETTLE);
     return get_successor(x, &answer) == SUCCESSOR_NONE
-        && mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data, &len, x->r->pool)
-               == APR_SUCCESS
-        && len == sizeof(mark) && !memcmp(data, mark, sizeof(mark));
+           && mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
+                            &data, &len, x->r->pool)
+                  == APR_SUCCESS
+           && len == sizeof(mark) && !memcmp(data, mark, sizeof(mark));
 }
 
 /* What the missing ticket means, as far as it can be told now. */
-typedef enum { VERDICT_WAIT, VERDICT_REUSE, VERDICT_REVOKED, VERDICT_LOST, VERDICT_DEAD_WINNER, VERDICT_DOWN } verdict_e;
+typedef enum {
+    VERDICT_WAIT,
+    VERDICT_REUSE,
+    VERDICT_REVOKED,
+    VERDICT_LOST,
+    VERDICT_DEAD_WINNER,
+    VERDICT_DOWN
+} verdict_e;
 
 static verdict_e judge(const refresh_t *x, int waited_out)
 {
@@ -283,7 +301,8 @@ static int without_successor(refresh_t *x, int polls, int waited_out, apr_time_t
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                       MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
                       x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
-        mcp_session_revoke(x->r, x->conf, x->token.grant.id, "a used refresh token was presented again");
+        mcp_session_revoke(x->r, x->conf, x->token.grant.id,
+                           "a used refresh token was presented again");
         return invalid_grant(x, "it was used before");
     case VERDICT_LOST:
         if (!x->conf->restore) {
@@ -360,8 +379,8 @@ static int means_nothing(const char *scope)
     return mcp_list_has("offline_access openid profile email", scope);
 }
 
-/* Scope of the new access token: what was granted, or the part of it that is asked for. More than was granted is
- * refused (RFC 6749 section 6). */
+/* Scope of the new access token: what was granted, or the part of it that is asked for. More than
+ * was granted is refused (RFC 6749 section 6). */
 static int narrow(const refresh_t *x, const char *wanted, const char **scope, mcp_result_t *res)
 {
     const char *granted = x->token.grant.scope;
@@ -381,7 +400,8 @@ static int narrow(const refresh_t *x, const char *wanted, const char **scope, mc
             kept = *kept ? apr_pstrcat(x->r->pool, kept, " ", token, NULL) : token;
         }
         else if (!means_nothing(token)) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "more is asked for than was granted", NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope",
+                            "more is asked for than was granted", NULL);
         }
     }
     if (*kept) {
@@ -391,31 +411,36 @@ static int narrow(const refresh_t *x, const char *wanted, const char **scope, mc
 }
 
 /* Everything that needs no store. */
-static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_t *client, mcp_result_t *res)
+static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_t *client,
+                 mcp_result_t *res)
 {
-    const char *text = mcp_form_get(form, "refresh_token"), *wanted = mcp_form_get(form, "resource");
+    const char *text = mcp_form_get(form, "refresh_token"),
+               *wanted = mcp_form_get(form, "resource");
     const mcp_resource_t *resource, *asked;
 
     if (!text || !*text) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "refresh_token is missing", NULL);
     }
     if (mcp_refresh_open(x->r->pool, x->conf, text, &x->token) != APR_SUCCESS) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more",
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
+                        "the refresh token is not valid any more",
                         "it does not open, or has expired");
     }
     if (strcmp(x->token.grant.client_key, client->key)) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token was given to another client", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
+                        "the refresh token was given to another client", NULL);
     }
     resource = mcp_resource_by_uri(x->conf->shared, x->token.grant.resource);
     if (!resource) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the refresh token is not valid any more",
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
+                        "the refresh token is not valid any more",
                         "its resource is not configured any more");
     }
     if (wanted) {
         asked = mcp_oauth_resource(x->r->pool, x->conf, wanted);
         if (asked != resource) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", "the refresh token is for another resource",
-                            NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
+                            "the refresh token is for another resource", NULL);
         }
     }
     return narrow(x, mcp_form_get(form, "scope"), &x->scope, res);
@@ -429,8 +454,9 @@ int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
     apr_status_t rv;
 
     if (check(&x, form, client, &res) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0275) "refresh of client=%s refused: %s", client->key,
-                      res.log ? res.log : res.description);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      MCP_LOG(0275) "refresh of client=%s refused: %s", client->key,
+                      mcp_detail(&res));
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     mcp_ticket_id(x.token.grant.id, x.token.grant.generation, x.ticket);

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dynamic client registration (RFC 7591). Nothing is stored: what is registered comes back sealed as the client_id.
+/* Dynamic client registration (RFC 7591). Nothing is stored: what is registered comes back sealed
+ * as the client_id.
  *
- * Decisions, where the RFC leaves them to the server (section 2: it may replace what a client asks for):
- *  - Every client is public: token_endpoint_auth_method is "none" in the answer whatever was asked for, and no secret
- *    is ever made. A secret that anybody can fetch without authentication would prove nothing; PKCE and rotation
- *    protect codes and refresh tokens.
- *  - A redirect URI with a private-use scheme that is not allowed here is left out if others remain, since clients
- *    register URIs for several of their editions at once (field-lessons 2); the answer shows what was registered.
- *    Any other unacceptable URI (malformed, javascript: and kin, plain http to a host, fragment, dot segments) refuses
- *    the whole registration, for it is a mistake or an attack.
- *  - application_type is taken as said and not used to restrict redirect URIs (AS-13 is a MAY, and clients err on it).
- *  - grant_types always come back as both that we serve: clients that see no refresh_token there refuse to go on.
+ * Decisions, where the RFC leaves them to the server (section 2: it may replace what a client asks
+ * for):
+ *  - Every client is public: token_endpoint_auth_method is "none" in the answer whatever was asked
+ *    for, and no secret is ever made. A secret that anybody can fetch without authentication would
+ *    prove nothing; PKCE and rotation protect codes and refresh tokens.
+ *  - A redirect URI with a private-use scheme that is not allowed here is left out if others
+ *    remain, since clients register URIs for several of their editions at once (field-lessons 2);
+ *    the answer shows what was registered. Any other unacceptable URI (malformed, javascript: and
+ *    kin, plain http to a host, fragment, dot segments) refuses the whole registration, for it is a
+ *    mistake or an attack.
+ *  - application_type is taken as said and not used to restrict redirect URIs (AS-13 is a MAY, and
+ *    clients err on it).
+ *  - grant_types always come back as both that we serve: clients that see no refresh_token there
+ *    refuse to go on.
  *  - Unknown members are ignored.
  */
 
@@ -32,7 +37,8 @@ APLOG_USE_MODULE(mcp_oauth);
 #define BODY_MAX 16384
 #define URI_MAX 512 /* bytes of client_uri */
 
-/* A string member: NULL when absent, null or empty. *bad is set when it is something else or has control bytes. */
+/* A string member: NULL when absent, null or empty. *bad is set when it is something else or has
+ * control bytes. */
 static const char *text_member(const json_t *body, const char *name, int *bad)
 {
     const json_t *value = json_object_get(body, name);
@@ -56,7 +62,7 @@ static int offers(const json_t *body, const char *name, const char *wanted)
     if (!array || json_is_null(array)) {
         return 1;
     }
-    json_array_foreach(array, i, item) {
+    json_array_foreach (array, i, item) {
         if (json_is_string(item) && !strcmp(json_string_value(item), wanted)) {
             return 1;
         }
@@ -64,7 +70,8 @@ static int offers(const json_t *body, const char *name, const char *wanted)
     return json_is_array(array) && !json_array_size(array);
 }
 
-/* Is @a uri well-formed, with nothing wrong but a private-use scheme that the administrator did not list? */
+/* Is @a uri well-formed, with nothing wrong but a private-use scheme that the administrator did not
+ * list? */
 static int only_scheme_unlisted(apr_pool_t *p, const char *uri)
 {
     apr_array_header_t *own = apr_array_make(p, 1, sizeof(const char *));
@@ -77,41 +84,47 @@ static int only_scheme_unlisted(apr_pool_t *p, const char *uri)
     return mcp_redirect_check(p, uri, own) == NULL;
 }
 
-static int take_redirects(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body, mcp_client_t *client,
-                          mcp_result_t *res)
+static int take_redirects(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
+                          mcp_client_t *client, mcp_result_t *res)
 {
     const json_t *uris = json_object_get(body, "redirect_uris"), *item;
     const char *why = NULL;
     size_t i;
 
     if (!json_is_array(uris) || !json_array_size(uris)) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", "redirect_uris must be a list of URIs", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri",
+                        "redirect_uris must be a list of URIs", NULL);
     }
     if (json_array_size(uris) > MCP_REDIRECTS_MAX) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", "too many redirect_uris", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", "too many redirect_uris",
+                        NULL);
     }
-    client->redirect_uris = apr_array_make(r->pool, (int)json_array_size(uris), sizeof(const char *));
-    json_array_foreach(uris, i, item) {
+    client->redirect_uris =
+        apr_array_make(r->pool, (int)json_array_size(uris), sizeof(const char *));
+    json_array_foreach (uris, i, item) {
         const char *uri = json_string_value(item);
 
         if (!uri || strlen(uri) != json_string_length(item)) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", "a redirect URI is not a string", NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri",
+                            "a redirect URI is not a string", NULL);
         }
         why = mcp_redirect_check(r->pool, uri, conf->schemes);
         if (!why) {
             APR_ARRAY_PUSH(client->redirect_uris, const char *) = uri;
         }
         else if (!only_scheme_unlisted(r->pool, uri)) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", why, mcp_log_text(r->pool, uri));
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", why,
+                            mcp_log_text(r->pool, uri));
         }
         else {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                          MCP_LOG(0211) "redirect URI left out, its scheme is not in MCPOAuthRedirectSchemes: %s",
+                          MCP_LOG(0211) "left out, not in MCPOAuthRedirectSchemes: %s",
                           mcp_log_text(r->pool, uri));
         }
     }
     if (!client->redirect_uris->nelts) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", why, "no redirect URI is left");
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri", why,
+                        "no redirect URI is left");
     }
     return OK;
 }
@@ -119,15 +132,19 @@ static int take_redirects(request_rec *r, const mcp_oauth_conf_t *conf, const js
 /* URIs that a client tells about itself: web pages or nothing (T17). */
 static int check_uris(apr_pool_t *p, const json_t *body, mcp_result_t *res)
 {
-    static const char *const names[] = { "client_uri", "logo_uri", "policy_uri", "tos_uri", "jwks_uri" };
+    static const char *const names[] = { "client_uri", "logo_uri", "policy_uri", "tos_uri",
+                                         "jwks_uri" };
 
     for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         int bad = 0;
         const char *uri = text_member(body, names[i], &bad);
         mcp_url_t url;
 
-        if (bad || (uri && (mcp_url_parse(p, uri, &url) != APR_SUCCESS
-                            || (strcmp(url.scheme, "https") && strcmp(url.scheme, "http")) || url.has_userinfo))) {
+        if (bad
+            || (uri
+                && (mcp_url_parse(p, uri, &url) != APR_SUCCESS
+                    || (strcmp(url.scheme, "https") && strcmp(url.scheme, "http"))
+                    || url.has_userinfo))) {
             return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
                             apr_pstrcat(p, names[i], " must be an http or https URL", NULL), NULL);
         }
@@ -135,8 +152,8 @@ static int check_uris(apr_pool_t *p, const json_t *body, mcp_result_t *res)
     return OK;
 }
 
-static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body, mcp_client_t *client,
-                       mcp_result_t *res)
+static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
+                       mcp_client_t *client, mcp_result_t *res)
 {
     const char *name, *uri;
     int bad = 0;
@@ -152,7 +169,8 @@ static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_
                         "grant_types must hold authorization_code", NULL);
     }
     if (!offers(body, "response_types", "code")) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata", "response_types must hold code", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
+                        "response_types must hold code", NULL);
     }
     if (check_uris(r->pool, body, res) != OK) {
         return res->status;
@@ -162,42 +180,42 @@ static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_
     return take_redirects(r, conf, body, client, res);
 }
 
-/* What of the requested scope exists at any resource; NULL when nothing does. For the client to know: what it may
- * have is decided at each authorization, not here. */
+/* What of the requested scope exists at any resource; NULL when nothing does. For the client to
+ * know: what it may have is decided at each authorization, not here. */
 static const char *registered_scope(apr_pool_t *p, const mcp_oauth_conf_t *conf, const json_t *body)
 {
     const char *wanted = mcp_json_str(body, "scope");
-    const char *have = wanted && mcp_scope_valid(wanted) ? mcp_list_intersect(p, wanted, conf->scopes) : "";
+    const char *have =
+        wanted && mcp_scope_valid(wanted) ? mcp_list_intersect(p, wanted, conf->scopes) : "";
 
     return *have ? have : NULL;
 }
 
-static json_t *answer(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body, const mcp_client_t *client,
-                      const char *id)
+static json_t *answer(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
+                      const mcp_client_t *client, const char *id)
 {
     const char *type = mcp_json_str(body, "application_type");
     const char *scope = registered_scope(r->pool, conf, body);
     json_t *uris = json_array();
-    json_t *json = json_pack("{s:s, s:I, s:s, s:[s,s], s:[s]}", "client_id", id, "client_id_issued_at",
-                             (json_int_t)apr_time_sec(r->request_time), "token_endpoint_auth_method", "none",
-                             "grant_types", "authorization_code", "refresh_token", "response_types", "code");
+    json_t *json = json_object();
 
+    mcp_put(json, "client_id", id);
+    json_object_set_new(json, "client_id_issued_at", json_integer(apr_time_sec(r->request_time)));
+    mcp_put(json, "token_endpoint_auth_method", "none");
+    json_object_set_new(json, "grant_types",
+                        json_pack("[s,s]", "authorization_code", "refresh_token"));
+    json_object_set_new(json, "response_types", json_pack("[s]", "code"));
     for (int i = 0; i < client->redirect_uris->nelts; i++) {
-        json_array_append_new(uris, json_string(APR_ARRAY_IDX(client->redirect_uris, i, const char *)));
+        json_array_append_new(uris,
+                              json_string(APR_ARRAY_IDX(client->redirect_uris, i, const char *)));
     }
     json_object_set_new(json, "redirect_uris", uris);
-    if (*client->name) {
-        json_object_set_new(json, "client_name", json_string(client->name));
-    }
-    if (client->uri) {
-        json_object_set_new(json, "client_uri", json_string(client->uri));
-    }
+    mcp_put(json, "client_name", *client->name ? client->name : NULL);
+    mcp_put(json, "client_uri", client->uri);
     if (type && (!strcmp(type, "native") || !strcmp(type, "web"))) {
-        json_object_set_new(json, "application_type", json_string(type));
+        mcp_put(json, "application_type", type);
     }
-    if (scope) {
-        json_object_set_new(json, "scope", json_string(scope));
-    }
+    mcp_put(json, "scope", scope);
     return json;
 }
 
@@ -207,18 +225,22 @@ static int read_request(request_rec *r, json_t **body, mcp_result_t *res)
     char *text;
     int rc;
 
-    if (apr_table_get(r->headers_in, "Content-Type") && !mcp_content_type_is(r, "application/json")) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata", "the body must be application/json", NULL);
+    if (apr_table_get(r->headers_in, "Content-Type")
+        && !mcp_content_type_is(r, "application/json")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
+                        "the body must be application/json", NULL);
     }
     rc = mcp_read_body(r, BODY_MAX, &text, &len);
     if (rc != OK) {
         return mcp_fail(res, rc, "invalid_client_metadata",
                         rc == HTTP_REQUEST_ENTITY_TOO_LARGE ? "the registration is too large"
-                                                            : "the body could not be read", NULL);
+                                                            : "the body could not be read",
+                        NULL);
     }
     *body = mcp_json_parse(r->pool, text, len, BODY_MAX);
     return *body ? OK
-                 : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata", "the body is not a JSON object", NULL);
+                 : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
+                            "the body is not a JSON object", NULL);
 }
 
 int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
@@ -233,17 +255,19 @@ int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     if (r->method_number != M_POST) {
         apr_table_setn(r->headers_out, "Allow", "POST, OPTIONS");
-        return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request", "registration is a POST");
+        return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request",
+                                    "registration is a POST");
     }
     if (read_request(r, &body, &res) == OK && read_client(r, conf, body, &client, &res) == OK) {
         id = mcp_client_seal(r->pool, conf, &client);
         if (!id) {
-            mcp_fail(&res, HTTP_BAD_REQUEST, "invalid_client_metadata", "the registration is too large", NULL);
+            mcp_fail(&res, HTTP_BAD_REQUEST, "invalid_client_metadata",
+                     "the registration is too large", NULL);
         }
     }
     if (!id) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0212) "registration refused: %s (%s)", res.description,
-                      res.log ? res.log : "-");
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0212) "registration refused: %s (%s)",
+                      res.description, res.log ? res.log : "-");
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0213) "registered client=%s \"%s\"",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /revoke (RFC 7009): a client gives back an access or a refresh token, and with either the whole grant. Only its
- * own (T14). What is no token of this client's gets the same 200 as one that was: nothing is told about it. */
+/* POST /revoke (RFC 7009): a client gives back an access or a refresh token, and with either the
+ * whole grant. Only its own (T14). What is no token of this client's gets the same 200 as one that
+ * was: nothing is told about it. */
 
 #include "oauth.h"
 
@@ -15,11 +16,13 @@
 APLOG_USE_MODULE(mcp_oauth);
 
 /* The grant that an access token of any resource of this host belongs to. */
-static int open_access_token(request_rec *r, const mcp_oauth_conf_t *conf, const char *token, mcp_access_token_t *out)
+static int open_access_token(request_rec *r, const mcp_oauth_conf_t *conf, const char *token,
+                             mcp_access_token_t *out)
 {
     for (int i = 0; i < conf->shared->resources->nelts; i++) {
         const mcp_resource_t *resource = &APR_ARRAY_IDX(conf->shared->resources, i, mcp_resource_t);
-        apr_status_t rv = mcp_access_token_open(r->pool, conf->ring, token, apr_time_now(), resource->hash, out);
+        apr_status_t rv =
+            mcp_access_token_open(r->pool, conf->ring, token, apr_time_now(), resource->hash, out);
 
         if (rv == APR_SUCCESS) {
             return 1;
@@ -31,7 +34,8 @@ static int open_access_token(request_rec *r, const mcp_oauth_conf_t *conf, const
     return 0;
 }
 
-static apr_status_t take_back(request_rec *r, const mcp_oauth_conf_t *conf, const char *text, const mcp_client_t *client)
+static apr_status_t take_back(request_rec *r, const mcp_oauth_conf_t *conf, const char *text,
+                              const mcp_client_t *client)
 {
     mcp_access_token_t access;
     mcp_refresh_t refresh;
@@ -40,14 +44,16 @@ static apr_status_t take_back(request_rec *r, const mcp_oauth_conf_t *conf, cons
 
     if (mcp_refresh_open(r->pool, conf, text, &refresh) == APR_SUCCESS) {
         return strcmp(refresh.grant.client_key, client->key)
-            ? APR_SUCCESS
-            : mcp_session_revoke(r, conf, refresh.grant.id, "its client gave the refresh token back");
+                   ? APR_SUCCESS
+                   : mcp_session_revoke(r, conf, refresh.grant.id,
+                                        "its client gave the refresh token back");
     }
     if (!open_access_token(r, conf, text, &access)) {
         return APR_SUCCESS;
     }
     rv = mcp_grant_get(conf->store, access.grant_id, &grant, r->pool);
-    if (rv != APR_SUCCESS) { /* whose it was cannot be known any more, and it does not work any more */
+    if (rv
+        != APR_SUCCESS) { /* whose it was cannot be known any more, and it does not work any more */
         return rv == MCP_EDOWN ? rv : APR_SUCCESS;
     }
     if ((grant.flags & MCP_GRANT_REVOKED) || strcmp(grant.client_key, client->key)) {

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Grants as this module writes them: token pairs, the ticket that makes a refresh token usable once, upstream tokens,
- * and taking all of it back.
+/* Grants as this module writes them: token pairs, the ticket that makes a refresh token usable
+ * once, upstream tokens, and taking all of it back.
  *
  *   refresh token, inside the seal (purpose mcprt)
- *   { "i": issuer tag, "g": grant id, "n": generation, "ck": client key, "cn": client name, "sub":, "un": user name,
- *     "cl": claims, "res": resource, "sc": granted scope, "iat": consented at, "ep": store epoch,
- *     "urt": the provider's refresh token, "exp": }
+ *   { "i": issuer tag, "g": grant id, "n": generation, "ck": client key, "cn": client name,
+ *     "sub":, "un": user name, "cl": claims, "res": resource, "sc": granted scope,
+ *     "iat": consented at, "ep": store epoch, "urt": the provider's refresh token, "exp": }
  *   It is whole: after a loss of the store the grant is made anew from it (design principle 4).
  *
- *   records                      id                     payload
- *   MCP_KIND_GRANT               grant id               mcp_grant.h
- *   MCP_KIND_TICKET              grant id | generation  "1": this generation of the refresh token is still unused
- *   MCP_KIND_UPSTREAM            grant id               { "at":, "rt":, "exp":, "scope": }
- *   MCP_KIND_BLOCK               grant id               "1": was taken back a moment ago, see mcp_session_revoke()
+ *   record             id                     payload
+ *   MCP_KIND_GRANT     grant id               see mcp_grant.h
+ *   MCP_KIND_TICKET    grant id | generation  "1": this generation is still unused
+ *   MCP_KIND_UPSTREAM  grant id               { "at":, "rt":, "exp":, "scope": }
+ *   MCP_KIND_BLOCK     grant id               "1": taken back just now, see mcp_session_revoke()
  */
 
 #include "oauth.h"
@@ -30,7 +30,8 @@ APLOG_USE_MODULE(mcp_oauth);
 /* A mark of a revocation has to outlast any request that runs at the same time. */
 #define REVOCATION_MARK apr_time_from_sec(600)
 
-void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation, unsigned char out[MCP_TICKET_LEN])
+void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation,
+                   unsigned char out[MCP_TICKET_LEN])
 {
     memcpy(out, id, MCP_ID_LEN);
     for (int i = 0; i < 4; i++) {
@@ -40,30 +41,38 @@ void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation, 
 
 /* ---- refresh tokens ---- */
 
-static const char *seal_refresh(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token)
+static const char *seal_refresh(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                const mcp_refresh_t *token)
 {
     const mcp_grant_t *grant = &token->grant;
-    json_t *json = mcp_json_own(
-        p, json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s}", "i", conf->issuer_tag, "g",
-                     mcp_b64url_encode(p, grant->id, MCP_ID_LEN), "n", (json_int_t)grant->generation, "ck",
-                     grant->client_key, "cn", grant->client_name, "sub", grant->subject, "un", grant->username, "cl",
-                     grant->claims, "res", grant->resource, "sc", grant->scope, "iat",
-                     (json_int_t)apr_time_sec(grant->issued), "ep", mcp_b64url_encode(p, token->epoch, 8)));
+    json_t *json = mcp_json_own(p, json_object());
 
-    if (token->upstream_refresh) {
-        json_object_set_new(json, "urt", json_string(token->upstream_refresh));
-    }
+    mcp_put(json, "i", conf->issuer_tag);
+    mcp_put(json, "g", mcp_b64url_encode(p, grant->id, MCP_ID_LEN));
+    json_object_set_new(json, "n", json_integer(grant->generation));
+    mcp_put(json, "ck", grant->client_key);
+    mcp_put(json, "cn", grant->client_name);
+    mcp_put(json, "sub", grant->subject);
+    mcp_put(json, "un", grant->username);
+    mcp_put(json, "cl", grant->claims);
+    mcp_put(json, "res", grant->resource);
+    mcp_put(json, "sc", grant->scope);
+    json_object_set_new(json, "iat", json_integer(apr_time_sec(grant->issued)));
+    mcp_put(json, "ep", mcp_b64url_encode(p, token->epoch, sizeof(token->epoch)));
+    mcp_put(json, "urt", token->upstream_refresh);
     return mcp_seal_json(p, conf->ring, MCP_PURPOSE_REFRESH, json, grant->expires);
 }
 
 /* A member that is a base64url of exactly @a len bytes. */
-static int bytes_member(apr_pool_t *p, const json_t *json, const char *name, unsigned char *out, apr_size_t len)
+static int bytes_member(apr_pool_t *p, const json_t *json, const char *name, unsigned char *out,
+                        apr_size_t len)
 {
     const char *text = mcp_json_str(json, name);
     unsigned char *bytes;
     apr_size_t got;
 
-    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &got) != APR_SUCCESS || got != len) {
+    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &got) != APR_SUCCESS
+        || got != len) {
         return 0;
     }
     memcpy(out, bytes, len);
@@ -77,7 +86,8 @@ static const char *text_or_empty(const json_t *json, const char *name)
     return text ? text : "";
 }
 
-apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token, mcp_refresh_t *out)
+apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *token,
+                              mcp_refresh_t *out)
 {
     mcp_grant_t *grant = &out->grant;
     const char *tag;
@@ -110,8 +120,8 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
 
 /* ---- upstream tokens ---- */
 
-static apr_status_t put_upstream(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_grant_t *grant,
-                                 const mcp_identity_t *up)
+static apr_status_t put_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
+                                 const mcp_grant_t *grant, const mcp_identity_t *up)
 {
     apr_status_t rv = APR_EINVAL;
 
@@ -123,30 +133,25 @@ static apr_status_t put_upstream(request_rec *r, const mcp_oauth_conf_t *conf, c
         json_t *json = mcp_json_own(r->pool, json_object());
         const char *text;
 
-        if (up->access_token && with) {
-            json_object_set_new(json, "at", json_string(up->access_token));
-        }
-        if (up->refresh_token) {
-            json_object_set_new(json, "rt", json_string(up->refresh_token));
-        }
+        mcp_put(json, "at", with ? up->access_token : NULL);
+        mcp_put(json, "rt", up->refresh_token);
+        mcp_put(json, "scope", up->scope);
         json_object_set_new(json, "exp", json_integer(apr_time_sec(up->expires)));
-        if (up->scope) {
-            json_object_set_new(json, "scope", json_string(up->scope));
-        }
         text = mcp_json_text(r->pool, json);
-        rv = mcp_store_put(conf->store, MCP_KIND_UPSTREAM, grant->id, MCP_ID_LEN, grant->expires, text, strlen(text),
-                           r->pool);
+        rv = mcp_store_put(conf->store, MCP_KIND_UPSTREAM, grant->id, MCP_ID_LEN, grant->expires,
+                           text, strlen(text), r->pool);
     }
     if (rv == APR_EINVAL) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      MCP_LOG(0251) "the provider's tokens are too large for the store and are not kept");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_WARNING, 0, r,
+            MCP_LOG(0251) "the provider's tokens are too large for the store and are not kept");
         rv = APR_SUCCESS;
     }
     return rv;
 }
 
-apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN],
-                                  mcp_identity_t *upstream)
+apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
+                                  const unsigned char id[MCP_ID_LEN], mcp_identity_t *upstream)
 {
     unsigned char *data;
     apr_status_t rv;
@@ -171,33 +176,32 @@ apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf, 
 
 /* ---- issuing ---- */
 
-static int revoked_meanwhile(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN])
+static int revoked_meanwhile(request_rec *r, const mcp_oauth_conf_t *conf,
+                             const unsigned char id[MCP_ID_LEN])
 {
     unsigned char *data;
     apr_size_t len;
 
-    return mcp_store_get(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, &data, &len, r->pool) == APR_SUCCESS;
+    return mcp_store_get(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, &data, &len, r->pool)
+           == APR_SUCCESS;
 }
 
-static json_t *token_answer(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token,
-                            const mcp_grant_t *record, apr_time_t now)
+static json_t *token_answer(request_rec *r, const mcp_oauth_conf_t *conf,
+                            const mcp_refresh_t *token, const mcp_grant_t *record, apr_time_t now)
 {
     apr_time_t expires = record->access_expires;
-    json_t *json;
+    json_t *json = mcp_json_own(r->pool, json_object());
 
-    json = mcp_json_own(r->pool, json_pack("{s:s, s:s, s:I, s:s}", "access_token",
-                                           mcp_access_token_issue(r->pool, conf->ring, record, expires),
-                                           "token_type", "Bearer", "expires_in",
-                                           (json_int_t)apr_time_sec(expires - now), "refresh_token",
-                                           seal_refresh(r->pool, conf, token)));
-    if (*record->scope) {
-        json_object_set_new(json, "scope", json_string(record->scope)); /* what was granted, not what was asked */
-    }
+    mcp_put(json, "access_token", mcp_access_token_issue(r->pool, conf->ring, record, expires));
+    mcp_put(json, "token_type", "Bearer");
+    json_object_set_new(json, "expires_in", json_integer(apr_time_sec(expires - now)));
+    mcp_put(json, "refresh_token", seal_refresh(r->pool, conf, token));
+    mcp_put(json, "scope", *record->scope ? record->scope : NULL); /* granted, not asked for */
     return json;
 }
 
-apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp_refresh_t *token, const char *scope,
-                               const mcp_identity_t *upstream, json_t **answer)
+apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp_refresh_t *token,
+                               const char *scope, const mcp_identity_t *upstream, json_t **answer)
 {
     unsigned char ticket[MCP_TICKET_LEN];
     apr_time_t now = apr_time_now();
@@ -207,7 +211,6 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
     token->grant.expires = now + conf->refresh_lifetime;
     record = token->grant;
     record.scope = scope;
-    record.access_expires = now + conf->access_lifetime; /* never later than the grant: checked at configuration */
     record.access_expires = now + conf->access_lifetime;
     if (record.access_expires > record.expires) {
         record.access_expires = record.expires;
@@ -217,7 +220,8 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
         return rv;
     }
     mcp_ticket_id(record.id, record.generation, ticket);
-    rv = mcp_store_put(conf->store, MCP_KIND_TICKET, ticket, sizeof(ticket), record.expires, "1", 1, r->pool);
+    rv = mcp_store_put(conf->store, MCP_KIND_TICKET, ticket, sizeof(ticket), record.expires, "1", 1,
+                       r->pool);
     if (rv == APR_SUCCESS) {
         rv = mcp_grant_put(conf->store, &record, r->pool);
     }
@@ -228,8 +232,8 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
         return rv;
     }
     *answer = token_answer(r, conf, token, &record, now);
-    /* A revocation that ran beside this left its mark before it wrote its tombstone: either the mark is seen here, or
-     * the tombstone has just replaced what was written above. */
+    /* A revocation that ran beside this left its mark before it wrote its tombstone: either the
+     * mark is seen here, or the tombstone has just replaced what was written above. */
     if (revoked_meanwhile(r, conf, record.id)) {
         mcp_session_revoke(r, conf, record.id, "it was taken back while tokens were issued");
         return APR_EGENERAL;
@@ -239,8 +243,8 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
 
 /* ---- taking back ---- */
 
-apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char id[MCP_ID_LEN],
-                                const char *why)
+apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
+                                const unsigned char id[MCP_ID_LEN], const char *why)
 {
     apr_time_t now = apr_time_now();
     unsigned char ticket[MCP_TICKET_LEN];
@@ -249,7 +253,8 @@ apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf, co
 
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, MCP_LOG(0252) "grant %s revoked: %s",
                   mcp_mask(r->pool, mcp_b64url_encode(r->pool, id, MCP_ID_LEN)), why);
-    rv = mcp_store_put(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, now + REVOCATION_MARK, "1", 1, r->pool);
+    rv = mcp_store_put(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, now + REVOCATION_MARK, "1", 1,
+                       r->pool);
     if (rv == MCP_EDOWN) {
         return rv;
     }

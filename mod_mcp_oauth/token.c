@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /token: a code for tokens. Form body only, every answer no-store, errors in RFC 6749's shape.
+/* POST /token: a code for tokens. Form body only, every answer no-store, errors in RFC 6749's
+ * shape.
  *
- * All that can be checked on the sealed code itself (client, redirect URI, PKCE, resource) is checked before the store
- * is touched. Then removing the code's record decides the one winner (design principle 5); an authentic and well-bound
- * code without a record is a replay, and what it gave is taken back (W2).
+ * All that can be checked on the sealed code itself (client, redirect URI, PKCE, resource) is
+ * checked before the store is touched. Then removing the code's record decides the one winner
+ * (design principle 5); an authentic and well-bound code without a record is a replay, and what it
+ * gave is taken back (W2).
  */
 
 #include "oauth.h"
@@ -41,7 +43,8 @@ int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **f
     }
     if (r->method_number != M_POST) {
         apr_table_setn(r->headers_out, "Allow", methods);
-        mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request", "this endpoint takes a POST");
+        mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request",
+                             "this endpoint takes a POST");
         return DONE;
     }
     if (!mcp_content_type_is(r, "application/x-www-form-urlencoded")) {
@@ -67,13 +70,15 @@ int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **f
     return OK;
 }
 
-static int decode_id(apr_pool_t *p, const json_t *json, const char *name, unsigned char out[MCP_ID_LEN])
+static int decode_id(apr_pool_t *p, const json_t *json, const char *name,
+                     unsigned char out[MCP_ID_LEN])
 {
     const char *text = mcp_json_str(json, name);
     unsigned char *bytes;
     apr_size_t len;
 
-    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &len) != APR_SUCCESS || len != MCP_ID_LEN) {
+    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &len) != APR_SUCCESS
+        || len != MCP_ID_LEN) {
         return 0;
     }
     memcpy(out, bytes, MCP_ID_LEN);
@@ -90,9 +95,8 @@ static int verifier_ok(apr_pool_t *p, const json_t *json, const char *verifier)
 {
     apr_size_t len = verifier ? strlen(verifier) : 0;
 
-    return len >= 43 && len <= 128
-        && strspn(verifier, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == len
-        && same(json, "cc", mcp_sha256_b64url(p, verifier));
+    return len >= 43 && len <= 128 && strspn(verifier, MCP_PKCE_CHARS) == len
+           && same(json, "cc", mcp_sha256_b64url(p, verifier));
 }
 
 /* Open the code and check all that it is bound to, without the store. */
@@ -111,37 +115,44 @@ static int check_code(request_rec *r, const mcp_oauth_conf_t *conf, const apr_ar
     rv = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_CODE, text, apr_time_now(), &json);
     if (rv != APR_SUCCESS) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
-                        APR_STATUS_IS_TIMEUP(rv) ? "the code has expired" : "the code is not valid", NULL);
+                        APR_STATUS_IS_TIMEUP(rv) ? "the code has expired" : "the code is not valid",
+                        NULL);
     }
     code->resource = mcp_json_str(json, "rs");
     if (!same(json, "i", conf->issuer_tag) || !decode_id(r->pool, json, "c", code->id)
         || !decode_id(r->pool, json, "g", code->grant_id) || !code->resource) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid", "another server's code");
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid",
+                        "another server's code");
     }
     if (!same(json, "ck", client->key)) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the code was given to another client", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
+                        "the code was given to another client", NULL);
     }
-    /* OAuth 2.1 has no redirect_uri here any more, PKCE having taken its place (its section 10.2); when it comes, as
-     * from every client today, it must be the one of the authorization request. */
+    /* OAuth 2.1 has no redirect_uri here any more, PKCE having taken its place (its section 10.2);
+     * when it comes, as from every client today, it must be the one of the authorization
+     * request. */
     if (uri && !same(json, "rh", mcp_sha256_b64url(r->pool, uri))) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
                         "redirect_uri differs from that of the authorization request", NULL);
     }
     if (!verifier_ok(r->pool, json, mcp_form_get(form, "code_verifier"))) { /* T13 */
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "code_verifier does not match the code_challenge", NULL);
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant",
+                        "code_verifier does not match the code_challenge", NULL);
     }
     if (wanted) {
         resource = mcp_oauth_resource(r->pool, conf, wanted);
         if (!resource || strcmp(resource->uri, code->resource)) { /* RFC 8707 section 2.2 (T4) */
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", "the code is for another resource", NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
+                            "the code is for another resource", NULL);
         }
     }
     return OK;
 }
 
 /* The record of a code as the refresh token to issue. */
-static int read_record(request_rec *r, const unsigned char *data, apr_size_t len, const code_t *code,
-                       const mcp_client_t *client, mcp_refresh_t *token, mcp_identity_t *up)
+static int read_record(request_rec *r, const unsigned char *data, apr_size_t len,
+                       const code_t *code, const mcp_client_t *client, mcp_refresh_t *token,
+                       mcp_identity_t *up)
 {
     json_t *json = mcp_json_parse(r->pool, (const char *)data, len, len), *tokens;
     mcp_grant_t *grant = &token->grant;
@@ -184,8 +195,8 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
     code_t code;
 
     if (check_code(r, conf, form, client, &code, &res) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0261) "code of client=%s refused: %s", client->key,
-                      res.log ? res.log : res.description);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0261) "code of client=%s refused: %s",
+                      client->key, mcp_detail(&res));
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     rv = mcp_store_take(conf->store, MCP_KIND_CODE, code.id, MCP_ID_LEN, &data, &len, r->pool);
@@ -194,7 +205,8 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
     }
     if (rv != APR_SUCCESS) {
         mcp_session_revoke(r, conf, code.grant_id, "its code was presented again");
-        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant", "the code was used already");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant",
+                                    "the code was used already");
     }
     if (!read_record(r, data, len, &code, client, &token, &up)) {
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid");
@@ -202,14 +214,16 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
     rv = mcp_session_issue(r, conf, &token, token.grant.scope, &up, &answer);
     if (rv != APR_SUCCESS && rv != APR_EGENERAL) {
         /* Give the code back, if that can be, so that the client may try again. */
-        mcp_store_put(conf->store, MCP_KIND_CODE, code.id, MCP_ID_LEN, apr_time_now() + conf->code_lifetime, data, len,
-                      r->pool);
+        mcp_store_put(conf->store, MCP_KIND_CODE, code.id, MCP_ID_LEN,
+                      apr_time_now() + conf->code_lifetime, data, len, r->pool);
         return mcp_send_store_down(r);
     }
-    /* APR_EGENERAL: the code came a second time at this very moment. One answer is given, as for a replay that comes
-     * later, and what it holds is revoked already. */
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0262) "tokens for \"%s\" client=%s resource=%s scope=\"%s\"",
-                  mcp_log_text(r->pool, token.grant.subject), client->key, token.grant.resource, token.grant.scope);
+    /* APR_EGENERAL: the code came a second time at this very moment. One answer is given, as for a
+     * replay that comes later, and what it holds is revoked already. */
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  MCP_LOG(0262) "tokens for \"%s\" client=%s resource=%s scope=\"%s\"",
+                  mcp_log_text(r->pool, token.grant.subject), client->key, token.grant.resource,
+                  token.grant.scope);
     return mcp_send_json(r, HTTP_OK, json_incref(answer));
 }
 
@@ -225,7 +239,8 @@ int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     type = mcp_form_get(form, "grant_type");
     if (!type || !*type) {
-        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "grant_type is missing");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request",
+                                    "grant_type is missing");
     }
     if (strcmp(type, "authorization_code") && strcmp(type, "refresh_token")) {
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "unsupported_grant_type",
@@ -233,8 +248,9 @@ int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     if (mcp_client_authenticate(r, conf, form, &client, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0263) "token request refused: %s",
-                      res.log ? res.log : res.description);
+                      mcp_detail(&res));
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
-    return *type == 'a' ? code_grant(r, conf, form, &client) : mcp_refresh_grant(r, conf, form, &client);
+    return *type == 'a' ? code_grant(r, conf, form, &client)
+                        : mcp_refresh_grant(r, conf, form, &client);
 }
