@@ -206,16 +206,37 @@ const mcp_resource_t *mcp_guard_resource(request_rec *r, const mcp_guard_dir_t *
     return mcp_resource_for_path(conf->shared, r->uri);
 }
 
+/* Is there any variable that begins with MCP_ already? */
+static int has_ours(const apr_table_t *env)
+{
+    const apr_array_header_t *entries = apr_table_elts(env);
+    int i;
+
+    for (i = 0; i < entries->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(entries, i, apr_table_entry_t).key;
+
+        if ((key[0] | 0x20) == 'm' && !ap_cstr_casecmpn(key, "MCP_", 4)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void mcp_guard_publish(request_rec *r, const mcp_session_t *session)
 {
+    apr_table_t *env = r->subprocess_env;
+    /* Names that begin alike make each replacement search through all before it: add where there is nothing to
+     * replace. */
+    void (*put)(apr_table_t *, const char *, const char *) = has_ours(env) ? apr_table_setn : apr_table_addn;
+
     r->user = (char *)session->subject;
     r->ap_auth_type = (char *)"MCP";
-    apr_table_setn(r->subprocess_env, "MCP_SUBJECT", session->subject);
-    apr_table_setn(r->subprocess_env, "MCP_USERNAME", session->username);
-    apr_table_setn(r->subprocess_env, "MCP_CLIENT", session->client);
-    apr_table_setn(r->subprocess_env, "MCP_CLIENT_NAME", session->client_name);
-    apr_table_setn(r->subprocess_env, "MCP_SCOPE", session->scope);
-    apr_table_setn(r->subprocess_env, "MCP_GRANT", session->grant);
+    put(env, "MCP_SUBJECT", session->subject);
+    put(env, "MCP_USERNAME", session->username);
+    put(env, "MCP_CLIENT", session->client);
+    put(env, "MCP_CLIENT_NAME", session->client_name);
+    put(env, "MCP_SCOPE", session->scope);
+    put(env, "MCP_GRANT", session->grant);
 }
 
 const mcp_session_t *mcp_guard_inherited(request_rec *r, const mcp_resource_t *resource)

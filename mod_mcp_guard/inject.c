@@ -52,10 +52,13 @@ static int is_reserved(const mcp_guard_dir_t *dir, const char *name)
 {
     const char *rest;
 
-    /* Most headers are done with after their first letter. */
-    return ((*name | 0x20) == 'x'
-            && (begins_with(name, RESERVED_PREFIX, &rest) || same_name(name, FUNCTIONS_KEY)))
-        || (dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0 && same_name(name, dir->key->header));
+    /* Most headers are done with after one letter, X-Forwarded-* after three. */
+    if ((*name | 0x20) == 'x' && name[1]) {
+        if ((name[2] | 0x20) == 'm' ? begins_with(name, RESERVED_PREFIX, &rest) : same_name(name, FUNCTIONS_KEY)) {
+            return 1;
+        }
+    }
+    return dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0 && same_name(name, dir->key->header);
 }
 
 /* Query parameters that carry a key: Azure Functions takes it as `code` just as well. */
