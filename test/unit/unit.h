@@ -25,6 +25,7 @@ mcp_keyring_t *unit_ring(const char *content);
 #define KEY_1 "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define KEY_2 "k2 ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 
+Suite *suite_address(void);
 Suite *suite_config(void);
 Suite *suite_cookie(void);
 Suite *suite_form(void);
@@ -32,6 +33,7 @@ Suite *suite_grant(void);
 Suite *suite_http(void);
 Suite *suite_json(void);
 Suite *suite_keyring(void);
+Suite *suite_limit(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
 Suite *suite_store(void);
