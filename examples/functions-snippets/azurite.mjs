@@ -21,9 +21,11 @@ function freePort() {
     });
 }
 
+const START_LIMIT = 120000; // it loads a lot, and the machine may be busy
+
 /** Resolves once something accepts connections at @p port. */
 async function listening(port, child) {
-    for (let tries = 0; tries < 300; tries++) {
+    for (const deadline = Date.now() + START_LIMIT; Date.now() < deadline;) {
         if (child.exitCode !== null || child.signalCode !== null) {
             throw new Error('Azurite ended before it was ready');
         }
@@ -36,7 +38,7 @@ async function listening(port, child) {
         }
         await sleep(100);
     }
-    throw new Error('Azurite did not begin to listen within 30 seconds');
+    throw new Error(`Azurite did not begin to listen within ${START_LIMIT / 1000} seconds`);
 }
 
 /**
