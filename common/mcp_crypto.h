@@ -17,4 +17,17 @@ void mcp_crypto_child_init(void);
 const EVP_MD *mcp_crypto_sha256(void);
 const EVP_CIPHER *mcp_crypto_aes_256_gcm(void);
 
+/* A decryption context that knows its key, kept from one use to the next: making one and expanding the key costs more
+ * than opening a token. Whoever takes it has it alone. */
+typedef struct {
+    unsigned char key[32];
+    EVP_CIPHER_CTX *ctx; /* set the nonce by EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) */
+} mcp_opener_t;
+
+/** For AES-256-GCM with this 32-byte key; NULL when the library fails. Give it back. */
+mcp_opener_t *mcp_opener_take(const unsigned char *key);
+
+/** Keep it for the next caller, in whatever state it is. */
+void mcp_opener_give(mcp_opener_t *opener);
+
 #endif

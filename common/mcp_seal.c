@@ -28,10 +28,9 @@ typedef struct {
     apr_size_t context_len;
 } aad_t;
 
-/* A context that has the key, the nonce and the associated data; NULL on failure. */
-static EVP_CIPHER_CTX *begin(const unsigned char *key, const unsigned char *nonce, const aad_t *aad, int encrypt)
+/* Feed the associated data to a context that has key and nonce. */
+static int add_aad(EVP_CIPHER_CTX *ctx, const aad_t *aad)
 {
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     char head[8 + MCP_KID_MAX + 2];
     apr_size_t prefix_len = strlen(aad->prefix);
     int head_len = (int)(prefix_len + aad->kid_len + 2);
@@ -40,26 +39,20 @@ static EVP_CIPHER_CTX *begin(const unsigned char *key, const unsigned char *nonc
     memcpy(head, aad->prefix, prefix_len + 1);
     memcpy(head + prefix_len + 1, aad->kid, aad->kid_len);
     head[head_len - 1] = '\0';
-    if (ctx && EVP_CipherInit_ex(ctx, mcp_crypto_aes_256_gcm(), NULL, key, nonce, encrypt) == 1
-        && EVP_CipherUpdate(ctx, NULL, &unused, (unsigned char *)head, head_len) == 1
-        && (!aad->context_len
-            || EVP_CipherUpdate(ctx, NULL, &unused, aad->context, (int)aad->context_len) == 1)) {
-        return ctx;
-    }
-    EVP_CIPHER_CTX_free(ctx);
-    return NULL;
+    return EVP_CipherUpdate(ctx, NULL, &unused, (unsigned char *)head, head_len) == 1
+        && (!aad->context_len || EVP_CipherUpdate(ctx, NULL, &unused, aad->context, (int)aad->context_len) == 1);
 }
 
 /* out = nonce | ciphertext | tag. There is no safe answer to a failure of the crypto library. */
 static void encrypt(const unsigned char *key, const aad_t *aad, const void *plain, apr_size_t len,
                     unsigned char *out)
 {
-    EVP_CIPHER_CTX *ctx;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int done, rest;
 
     mcp_random(out, NONCE_LEN);
-    ctx = begin(key, out, aad, 1);
-    if (len > PLAIN_MAX || !ctx || EVP_CipherUpdate(ctx, out + NONCE_LEN, &done, plain, (int)len) != 1
+    if (len > PLAIN_MAX || !ctx || EVP_EncryptInit_ex(ctx, mcp_crypto_aes_256_gcm(), NULL, key, out) != 1
+        || !add_aad(ctx, aad) || EVP_CipherUpdate(ctx, out + NONCE_LEN, &done, plain, (int)len) != 1
         || EVP_CipherFinal_ex(ctx, out + NONCE_LEN + done, &rest) != 1
         || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_LEN, out + NONCE_LEN + len) != 1) {
         abort();
@@ -71,7 +64,7 @@ static void encrypt(const unsigned char *key, const aad_t *aad, const void *plai
 static unsigned char *decrypt(apr_pool_t *p, const unsigned char *key, const aad_t *aad, const unsigned char *data,
                               apr_size_t len, apr_size_t *plain_len)
 {
-    EVP_CIPHER_CTX *ctx;
+    mcp_opener_t *opener;
     unsigned char tag[TAG_LEN];
     unsigned char *plain;
     int done = 0, rest = 0, ok;
@@ -79,14 +72,18 @@ static unsigned char *decrypt(apr_pool_t *p, const unsigned char *key, const aad
     if (len < CRYPT_OVERHEAD || len > PLAIN_MAX) {
         return NULL;
     }
+    opener = mcp_opener_take(key);
+    if (!opener) {
+        return NULL;
+    }
     *plain_len = len - CRYPT_OVERHEAD;
     plain = apr_palloc(p, *plain_len + 1);
     memcpy(tag, data + len - TAG_LEN, TAG_LEN);
-    ctx = begin(key, data, aad, 0);
-    ok = ctx && EVP_CipherUpdate(ctx, plain, &done, data + NONCE_LEN, (int)*plain_len) == 1
-        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1
-        && EVP_CipherFinal_ex(ctx, plain + done, &rest) == 1;
-    EVP_CIPHER_CTX_free(ctx);
+    ok = EVP_DecryptInit_ex(opener->ctx, NULL, NULL, NULL, data) == 1 && add_aad(opener->ctx, aad)
+        && EVP_CipherUpdate(opener->ctx, plain, &done, data + NONCE_LEN, (int)*plain_len) == 1
+        && EVP_CIPHER_CTX_ctrl(opener->ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1
+        && EVP_CipherFinal_ex(opener->ctx, plain + done, &rest) == 1;
+    mcp_opener_give(opener);
     if (!ok) {
         OPENSSL_cleanse(plain, *plain_len); /* what came out before the tag was checked means nothing */
         return NULL;
