@@ -15,7 +15,7 @@
 #include "mcp_util.h"
 #include "stub_httpd.h"
 
-#define TIMEOUT apr_time_from_msec(150)
+#define TIMEOUT apr_time_from_msec(400)
 
 static mcp_store_t *open_store(const char *value)
 {
@@ -279,14 +279,14 @@ START_TEST(silence)
         apr_time_t begun = apr_time_now();
 
         ck_assert_int_eq(get(store, MCP_KIND_GRANT, "x"), MCP_EDOWN);
-        ck_assert(apr_time_now() - begun < TIMEOUT / 3);
+        ck_assert(apr_time_now() - begun < TIMEOUT * 3 / 4); /* room for a loaded machine */
     }
     fake_mode = FAKE_UP; /* SIGCONT */
     for (int i = 0; i < CALLERS; i++) {
         apr_thread_join(&rv, threads[i]);
         served += callers[i].rv == APR_SUCCESS;
         refused += callers[i].rv == MCP_EDOWN;
-        ck_assert(callers[i].rv == APR_SUCCESS || callers[i].took < 2 * TIMEOUT);
+        ck_assert(callers[i].rv == APR_SUCCESS || callers[i].took < 3 * TIMEOUT);
     }
     ck_assert_int_eq(served, 2);
     ck_assert_int_eq(refused, CALLERS - 2);
