@@ -166,8 +166,9 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
     return ended;
 }
 
-/* Is it time to ask for all? */
-static int sweep_due(apr_time_t now)
+/* Is it time to ask for all? While no stream is open, the store is left in peace: what was revoked meanwhile shows in
+ * the mark as soon as there is one again. */
+static int sweep_due(apr_time_t now, apr_uint32_t watched)
 {
     apr_uint64_t stamp;
     int changed = 0;
@@ -176,7 +177,7 @@ static int sweep_due(apr_time_t now)
         warden.local = stamp;
         changed = 1;
     }
-    if (now >= warden.next_remote) {
+    if (watched && now >= warden.next_remote) {
         warden.next_remote = now + REMOTE_EVERY;
         if (mcp_guard_revocations(1, &stamp, warden.pool) == APR_SUCCESS && stamp != warden.remote) {
             warden.remote = stamp;
@@ -197,11 +198,17 @@ static int sweep_due(apr_time_t now)
 static void round_trip(void)
 {
     apr_time_t now = apr_time_now();
-    int all = sweep_due(now);
+    apr_uint32_t watched;
     answer_t *list;
     apr_size_t n;
     apr_size_t i;
     int ended = 0;
+    int all;
+
+    apr_thread_mutex_lock(warden.mutex);
+    watched = warden.watched;
+    apr_thread_mutex_unlock(warden.mutex);
+    all = sweep_due(now, watched);
 
     apr_thread_mutex_lock(warden.mutex);
     if (all) {
