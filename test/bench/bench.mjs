@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 
 import { CONFIGURATIONS, startGateway } from './gateways.mjs';
 import { startProvider } from './idp.mjs';
-import { accepts, cpuSeconds, family, freePort, machineSeconds, start, stopAll, wrk } from './proc.mjs';
+import { accepts, anonymousKb, cpuSeconds, family, freePort, machineSeconds, start, stopAll, wrk } from './proc.mjs';
 import { probe, signIn } from './signin.mjs';
 import { startStores } from './stores.mjs';
 
@@ -102,6 +102,7 @@ async function measureOnce(gateway, options) {
     const each = 1e6 / result.requests;
     const capacity = (performance.now() - began) / 1000 * os.cpus().length;
     const foreign = (machineSeconds() - ownSeconds() - machine - cpu - others) / capacity;
+    gateway.requests = (gateway.requests ?? 0) + result.requests;
     return { foreign, rate: result.requests / result.seconds, cpu: cpu * each, all: (cpu + others) * each,
         p50: result.p50, p99: result.p99 };
 }
@@ -223,6 +224,9 @@ async function main() {
             // threads, connections to the backend and to the store: all of it exists before anything counts
             await wrk(gateway.url, { ...options, seconds: 1, token: gateway.bearer, script: `${here}/report.lua` });
         }
+        for (const gateway of gateways) {
+            gateway.memory = anonymousKb(family(gateway.process.pid));
+        }
         const began = Date.now();
         for (let i = 0; i < options.rounds; i++) {
             const round = {};
@@ -233,6 +237,9 @@ async function main() {
             process.stderr.write(`round ${i + 1}/${options.rounds}, ${Math.round((Date.now() - began) / 1000)} s\r`);
         }
         process.stderr.write('\n');
+        for (const gateway of gateways) {
+            gateway.growth = anonymousKb(family(gateway.process.pid)) - gateway.memory;
+        }
     }
     catch (error) {
         options.keep = true;
@@ -254,6 +261,8 @@ async function main() {
         + `${options.body ? `POST of ${options.body.length} bytes` : 'GET'}, ${os.cpus().length} CPUs; `
         + 'median, ratio to bare mod_proxy of the same round (lowest-highest)\n');
     console.log(table(rows));
+    console.log(`\nmemory of httpd's processes after the warm-up, KB: ${gateways.map((each) =>
+        `${each.name} +${each.growth} in ${each.requests} requests`).join(', ')}`);
     const foreign = rounds.flatMap((round) => Object.values(round).map((each) => each.foreign));
     console.log(`\nCPU used by others during the measurements: ${(100 * median(foreign)).toFixed(1)} % (median), `
         + `${(100 * Math.max(...foreign)).toFixed(1)} % (most); figures are good below 5 %`);

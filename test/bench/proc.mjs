@@ -102,6 +102,12 @@ export function cpuSeconds(pids) {
     return ticks / TICKS;
 }
 
+/** Resident memory of these processes in KB, without what they share with files. */
+export function anonymousKb(pids) {
+    return pids.reduce((sum, pid) => sum
+        + Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]), 0);
+}
+
 /** CPU seconds that anything used since the machine started, and that its host took away. */
 export function machineSeconds() {
     const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]
