@@ -52,6 +52,20 @@ struct mcp_cache_t {
     char log[300];
 };
 
+/* Give a reference back; the lock is held. */
+static void release(snapshot_t *snapshot)
+{
+    if (snapshot && --snapshot->refs == 0) {
+        apr_pool_destroy(snapshot->pool);
+    }
+}
+
+static apr_status_t forget(void *data)
+{
+    release(((mcp_cache_t *)data)->current);
+    return APR_SUCCESS;
+}
+
 apr_status_t mcp_cache_create(mcp_cache_t **out, const char *what, mcp_parse_fn *parse, apr_size_t max,
                               apr_interval_time_t keep, server_rec *s, apr_pool_t *p)
 {
@@ -64,16 +78,9 @@ apr_status_t mcp_cache_create(mcp_cache_t **out, const char *what, mcp_parse_fn 
     cache->keep = keep;
     cache->server = s;
     cache->retry = RETRY_FIRST;
+    apr_pool_cleanup_register(p, cache, forget, apr_pool_cleanup_null);
     *out = cache;
     return rv == APR_SUCCESS ? apr_thread_cond_create(&cache->done, p) : rv;
-}
-
-/* Give a reference back; the lock is held. */
-static void release(snapshot_t *snapshot)
-{
-    if (snapshot && --snapshot->refs == 0) {
-        apr_pool_destroy(snapshot->pool);
-    }
 }
 
 static apr_status_t reader_is_done(void *data)

@@ -21,7 +21,7 @@ apr_time_t apr_time_now(void)
     struct timeval now;
 
     gettimeofday(&now, NULL);
-    return apr_time_make(now.tv_sec, now.tv_usec) + clock_offset;
+    return apr_time_make(now.tv_sec, now.tv_usec) + __atomic_load_n(&clock_offset, __ATOMIC_SEQ_CST);
 }
 
 static void set_up(void)

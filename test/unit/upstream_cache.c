@@ -44,8 +44,8 @@ int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *
         return mcp_fail(res, net.result, "temporarily_unavailable", "down", "connection refused");
     }
     got->status = net.status;
-    got->body = apr_pstrdup(p, net.body);
-    got->len = strlen(net.body);
+    got->body = apr_pstrdup(p, __atomic_load_n(&net.body, __ATOMIC_SEQ_CST));
+    got->len = strlen(got->body);
     return OK;
 }
 
@@ -354,8 +354,8 @@ START_TEST(exchanged_under_readers)
     shared = make();
     start_readers(threads, &stop);
     for (int i = 0; i < 300; i++) {
-        net.body = i & 1 ? "one" : "two";
-        clock_offset += MCP_CACHE_FRESH;
+        __atomic_store_n(&net.body, i & 1 ? "one" : "two", __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&clock_offset, MCP_CACHE_FRESH, __ATOMIC_SEQ_CST);
         apr_sleep(1000);
     }
     __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
@@ -389,13 +389,17 @@ Suite *suite_cache(void)
 /* ---- gate ---- */
 
 static mcp_gate_t *gate;
-static int entered, turned_away;
+static int entered, turned_away, opened;
+static apr_thread_t *visitors[64];
+static int visitor_count;
 
-static void *APR_THREAD_FUNC visitor(apr_thread_t *thread, void *data)
+static void *APR_THREAD_FUNC visitor(apr_thread_t *thread, void *wait)
 {
-    if (mcp_gate_enter(gate, *(apr_interval_time_t *)data) == APR_SUCCESS) {
+    if (mcp_gate_enter(gate, *(apr_interval_time_t *)wait) == APR_SUCCESS) {
         __atomic_add_fetch(&entered, 1, __ATOMIC_SEQ_CST);
-        apr_sleep(apr_time_from_msec(200));
+        while (!__atomic_load_n(&opened, __ATOMIC_SEQ_CST)) {
+            apr_sleep(1000);
+        }
         mcp_gate_leave(gate);
     }
     else {
@@ -404,35 +408,51 @@ static void *APR_THREAD_FUNC visitor(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-static void visit(int count, apr_interval_time_t wait)
+static void visit(int count, apr_interval_time_t *wait)
 {
-    apr_thread_t *threads[32];
-    apr_status_t rv;
+    while (count--) {
+        ck_assert_int_eq(apr_thread_create(&visitors[visitor_count++], NULL, visitor, wait, pool), APR_SUCCESS);
+    }
+}
 
-    entered = turned_away = 0;
-    for (int i = 0; i < count; i++) {
-        ck_assert_int_eq(apr_thread_create(&threads[i], NULL, visitor, &wait, pool), APR_SUCCESS);
+/* Until so many are in and turned away: nothing here depends on how fast threads run. */
+static void expect(int in, int away)
+{
+    for (int i = 0; i < 10000; i++) {
+        if (__atomic_load_n(&entered, __ATOMIC_SEQ_CST) == in
+            && __atomic_load_n(&turned_away, __ATOMIC_SEQ_CST) == away) {
+            return;
+        }
+        apr_sleep(1000);
     }
-    for (int i = 0; i < count; i++) {
-        apr_thread_join(&rv, threads[i]);
-    }
+    ck_abort_msg("%d in, %d turned away instead of %d and %d", entered, turned_away, in, away);
 }
 
 START_TEST(limits)
 {
+    apr_interval_time_t no = 0, little = apr_time_from_msec(20), enough = apr_time_from_sec(60);
+    apr_status_t rv;
+
+    entered = turned_away = opened = visitor_count = 0;
     ck_assert_int_eq(mcp_gate_create(&gate, 4, pool), APR_SUCCESS);
-    visit(4, 0);
-    ck_assert_int_eq(entered, 4);
-    visit(6, apr_time_from_msec(20)); /* two wait, in vain */
-    ck_assert_int_eq(entered, 4);
-    ck_assert_int_eq(turned_away, 2);
-    visit(8, apr_time_from_sec(10)); /* four wait, and are let in */
-    ck_assert_int_eq(entered, 8);
-    visit(30, apr_time_from_sec(10)); /* who comes after those is turned away at once */
-    ck_assert_int_eq(entered, 8);
-    ck_assert_int_eq(turned_away, 22);
-    visit(4, 0); /* and nothing is left behind */
-    ck_assert_int_eq(entered, 4);
+    visit(4, &no);
+    expect(4, 0);
+    visit(1, &no);
+    expect(4, 1);
+    visit(2, &little); /* wait, in vain */
+    expect(4, 3);
+    visit(26, &enough); /* as many wait as may be inside; the others are turned away at once */
+    expect(4, 25);
+    __atomic_store_n(&opened, 1, __ATOMIC_SEQ_CST);
+    expect(8, 25);
+    while (visitor_count) {
+        apr_thread_join(&rv, visitors[--visitor_count]);
+    }
+    visit(4, &enough); /* and nothing is left behind */
+    expect(12, 25);
+    while (visitor_count) {
+        apr_thread_join(&rv, visitors[--visitor_count]);
+    }
 }
 END_TEST
 
