@@ -98,13 +98,13 @@ static apr_status_t reader_is_done(void *data)
 static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider, const char *url,
                         apr_interval_time_t timeout, mcp_result_t *res, apr_pool_t *p)
 {
-    mcp_fetch_t ask = { .url = url, .max = cache->max, .timeout = timeout };
+    mcp_fetch_t ask = { .url = url, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = cache->max, .timeout = timeout };
     mcp_fetched_t got = { 0 };
     snapshot_t *snapshot;
     apr_pool_t *pool;
     const char *why = "is not usable";
 
-    if (mcp_fetch(p, provider, &ask, &got, res) != OK) {
+    if (mcp_fetch(p, &ask, &got, res) != OK) {
         return NULL;
     }
     if (got.status != HTTP_OK) {

@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 
+#include "mcp_address.h"
 #include "mcp_url.h"
 
 #define HEADERS_MAX 65536 /* bytes of all header lines of an answer, interim answers included */
@@ -27,7 +28,9 @@ typedef struct {
     apr_size_t room;
     apr_size_t max;
     apr_size_t headers;
+    const char *cache_control; /* of the last answer */
     int too_large;
+    int forbidden; /* the name leads to an address that a stranger must not send us to */
 } receiver_t;
 
 static apr_status_t global_cleanup(void *dummy)
@@ -107,12 +110,18 @@ static size_t on_header(char *data, size_t size, size_t count, void *baton)
 {
     receiver_t *in = baton;
 
-    in->headers += size * count;
+    static const char cache_control[] = "Cache-Control:";
+    apr_size_t len = size * count, name = sizeof(cache_control) - 1;
+
+    in->headers += len;
     if (in->headers > HEADERS_MAX) {
         in->too_large = 1;
         return 0;
     }
-    return size * count;
+    if (len > name && !strncasecmp(data, cache_control, name)) {
+        in->cache_control = apr_pstrmemdup(in->pool, data + name, len - name);
+    }
+    return len;
 }
 
 static void set_protocols(CURL *curl, const char *url)
@@ -126,25 +135,56 @@ static void set_protocols(CURL *curl, const char *url)
 #endif
 }
 
-static void set_trust(CURL *curl, const mcp_provider_t *provider)
+static void set_trust(CURL *curl, const mcp_fetch_t *ask)
 {
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (!provider->ca_pem) {
+    if (!ask->ca_pem) {
         return;
     }
 #if LIBCURL_VERSION_NUM >= 0x074d00
     {
         /* Read by the parent: the child's user need not be able to. */
-        struct curl_blob blob = { (void *)provider->ca_pem, strlen(provider->ca_pem), CURL_BLOB_NOCOPY };
+        struct curl_blob blob = { (void *)ask->ca_pem, strlen(ask->ca_pem), CURL_BLOB_NOCOPY };
 
         curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
     }
 #else
-    curl_easy_setopt(curl, CURLOPT_CAINFO, provider->ca_file);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
 #endif
     curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* this CA, and none of the system's */
+}
+
+/*
+ * The address that is checked is the one that is connected to, whatever the name resolves to at another time, and TLS
+ * still asks for the name (AS-25).
+ */
+static curl_socket_t open_public_socket(void *baton, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    receiver_t *in = baton;
+
+    if (!mcp_address_is_public(&address->addr)) {
+        in->forbidden = 1;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static void set_reach(CURL *curl, const mcp_fetch_t *ask, receiver_t *in)
+{
+    /* Neither http_proxy nor its kin. A proxy that is configured resolves names itself, and has to know what it lets
+     * through. */
+    curl_easy_setopt(curl, CURLOPT_PROXY, ask->proxy ? ask->proxy : "");
+    if (ask->strangers) {
+        /* Never over a connection that was made for somebody who may go where strangers must not. */
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+        if (!ask->proxy) {
+            curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public_socket);
+            curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, in);
+        }
+    }
 }
 
 static struct curl_slist *set_headers(apr_pool_t *p, CURL *curl, const mcp_fetch_t *ask)
@@ -166,7 +206,7 @@ static struct curl_slist *set_headers(apr_pool_t *p, CURL *curl, const mcp_fetch
     return list;
 }
 
-static void set_options(CURL *curl, const mcp_provider_t *provider, const mcp_fetch_t *ask, receiver_t *in)
+static void set_options(CURL *curl, const mcp_fetch_t *ask, receiver_t *in)
 {
     long timeout = (long)apr_time_as_msec(ask->timeout);
 
@@ -175,7 +215,6 @@ static void set_options(CURL *curl, const mcp_provider_t *provider, const mcp_fe
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, timeout < 5000 ? timeout : 5000L);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* neither http_proxy nor its kin */
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL); /* no decompression, no bombs (T37) */
     curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 4L);
@@ -185,7 +224,8 @@ static void set_options(CURL *curl, const mcp_provider_t *provider, const mcp_fe
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, in);
     set_protocols(curl, ask->url);
-    set_trust(curl, provider);
+    set_trust(curl, ask);
+    set_reach(curl, ask, in);
     if (ask->form) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(ask->form));
@@ -203,6 +243,10 @@ static int failed(apr_pool_t *p, const mcp_fetch_t *ask, const receiver_t *in, C
                         apr_psprintf(p, "%s: the answer is larger than %" APR_SIZE_T_FMT " bytes", ask->url,
                                      in->headers > HEADERS_MAX ? (apr_size_t)HEADERS_MAX : in->max));
     }
+    if (in->forbidden) {
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the address is not a public one",
+                        apr_psprintf(p, "%s: leads to an address that is not public", ask->url));
+    }
     log = apr_psprintf(p, "%s: %s%s%s", ask->url, curl_easy_strerror(code), *detail ? ": " : "", detail);
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
         return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider cannot be trusted",
@@ -212,8 +256,7 @@ static int failed(apr_pool_t *p, const mcp_fetch_t *ask, const receiver_t *in, C
                     "the identity provider cannot be reached", log);
 }
 
-int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *ask, mcp_fetched_t *got,
-              mcp_result_t *res)
+int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_result_t *res)
 {
     char empty[1] = "";
     receiver_t in = { .pool = p, .body = empty, .max = ask->max };
@@ -231,10 +274,17 @@ int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *
         return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
                         "the identity provider cannot be reached", "no memory for another connection");
     }
-    set_options(curl, provider, ask, &in);
+    set_options(curl, ask, &in);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_OK) {
+        const char *type = NULL;
+
+        curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+        got->content_type = type ? apr_pstrdup(p, type) : NULL;
+        got->cache_control = in.cache_control;
+    }
     give_handle(curl);
     curl_slist_free_all(headers);
     if (code != CURLE_OK) {

@@ -145,7 +145,8 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
                    mcp_result_t *res)
 {
     apr_table_t *form = apr_table_copy(r->pool, params);
-    mcp_fetch_t ask = { .url = doc->token_endpoint, .max = ANSWER_MAX, .timeout = provider->timeout };
+    mcp_fetch_t ask = { .url = doc->token_endpoint, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = ANSWER_MAX,
+                        .timeout = provider->timeout };
     mcp_fetched_t got = { 0 };
     const json_t *json;
     const char *error;
@@ -153,7 +154,7 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
 
     ask.authorization = authenticate(r->pool, provider, doc, form);
     ask.form = mcp_url_add_params(r->pool, "", form) + 1; /* without the "?" */
-    rc = mcp_fetch(r->pool, provider, &ask, &got, res);
+    rc = mcp_fetch(r->pool, &ask, &got, res);
     if (rc != OK) {
         return rc;
     }

@@ -34,6 +34,10 @@ void mcp_gate_leave(mcp_gate_t *gate);
 
 typedef struct {
     const char *url;              /* https, or http on loopback: nothing else is ever connected to */
+    const char *ca_pem;           /* certificates to trust instead of the system's, NULL: the system's */
+    const char *ca_file;          /* the file that they are from, for a libcurl before 7.77 (RHEL 9) */
+    const char *proxy;            /* URL of an egress proxy, NULL: none */
+    int strangers;                /* the URL is a stranger's: connect to public addresses only (AS-25) */
     const char *form;             /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
     const char *authorization;    /* value of that header, NULL when none */
     apr_size_t max;               /* a longer body fails the call */
@@ -44,6 +48,8 @@ typedef struct {
     int status;
     const char *body;             /* NUL-terminated after len bytes */
     apr_size_t len;
+    const char *content_type;     /* NULL when none */
+    const char *cache_control;    /* NULL when none */
 } mcp_fetched_t;
 
 /** curl_global_init for as long as @a pconf lives. */
@@ -57,8 +63,7 @@ apr_status_t mcp_fetch_child_init(apr_pool_t *p, int idle);
  * @return OK when there is an answer, whatever its status; HTTP_SERVICE_UNAVAILABLE (no connection, too slow) or
  *         HTTP_BAD_GATEWAY (TLS not to be trusted, answer too large) with @a res filled
  */
-int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *ask, mcp_fetched_t *got,
-              mcp_result_t *res);
+int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_result_t *res);
 
 /* ---- cache.c ---- */
 
