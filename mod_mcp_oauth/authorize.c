@@ -14,6 +14,7 @@
 #include "mcp_http.h"
 #include "mcp_json.h"
 #include "mcp_log.h"
+#include "mcp_url.h"
 #include "mcp_util.h"
 
 APLOG_USE_MODULE(mcp_oauth);
@@ -38,6 +39,21 @@ static int is_challenge(const char *text)
     return len >= 43 && len <= 128 && strspn(text, MCP_PKCE_CHARS) == len;
 }
 
+/* A refused redirect URI for the log: without its query, and not at all when it is none, for a
+ * mixed-up client may send anything there, also a token (T45). */
+static const char *refused_uri(apr_pool_t *p, const char *uri)
+{
+    mcp_url_t url;
+
+    if (!uri) {
+        return "no redirect_uri";
+    }
+    if (mcp_url_parse(p, uri, &url) != APR_SUCCESS) {
+        return "what is no URI";
+    }
+    return mcp_log_text(p, apr_psprintf(p, "%s://%s:%d%s", url.scheme, url.host, url.port, url.path));
+}
+
 /* Client and redirect URI. OK, or the page is sent and DONE returned. */
 static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
                         const apr_array_header_t *form, mcp_client_t *client, mcp_authz_t *authz)
@@ -56,7 +72,7 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
     if (!uri || !mcp_client_redirect_ok(r->pool, conf, client, uri)) {
         mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_REDIRECT,
                        apr_psprintf(r->pool, "client=%s asked for %s", client->key,
-                                    uri ? mcp_log_text(r->pool, uri) : "no redirect_uri"));
+                                    refused_uri(r->pool, uri)));
         return DONE;
     }
     authz->client_key = client->key;
