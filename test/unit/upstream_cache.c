@@ -28,8 +28,7 @@ static struct {
     int most;           /* calls at the same time */
 } net;
 
-int mcp_fetch(apr_pool_t *p, const mcp_provider_t *provider, const mcp_fetch_t *ask, mcp_fetched_t *got,
-              mcp_result_t *res)
+int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_result_t *res)
 {
     int inside = __atomic_add_fetch(&net.inside, 1, __ATOMIC_SEQ_CST);
 
