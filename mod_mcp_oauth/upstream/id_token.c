@@ -69,6 +69,10 @@ static const char *read_header(apr_pool_t *p, const char *token, header_t *heade
     if (json_object_get(json, "kid") && !header->kid) {
         return "the token's kid is malformed";
     }
+    /* Also for cjose's sake, of which old releases end the process over base64 like "AAAAA===". */
+    if (mcp_b64url_decode(p, dot + 1, (apr_size_t)(second - dot - 1), &text, &len) != APR_SUCCESS) {
+        return "the token's claims are malformed";
+    }
     if (mcp_b64url_decode(p, second + 1, strlen(second + 1), &sig, &header->sig_len) != APR_SUCCESS
         || !header->sig_len || (header->alg->sig_len && header->sig_len != header->alg->sig_len)) {
         return "the token's signature is malformed";

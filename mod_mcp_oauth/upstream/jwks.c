@@ -9,6 +9,7 @@
 #include <cjose/cjose.h>
 
 #include "mcp_json.h"
+#include "mcp_util.h"
 
 #define JWKS_MAX 1048576
 #define RSA_BITS_MIN 2048 /* RFC 7518 section 3.3 */
@@ -63,8 +64,17 @@ static int is_for_signatures(const json_t *json)
     return 0;
 }
 
+/* Is this strict base64url? cjose before 0.6.2.2 does not refuse "AAAAA===" but ends the process. */
+static int is_base64url(apr_pool_t *p, const char *text)
+{
+    unsigned char *bytes;
+    apr_size_t len;
+
+    return mcp_b64url_decode(p, text, strlen(text), &bytes, &len) == APR_SUCCESS;
+}
+
 /* Only the public members that @a kty has, so that nothing else is ever read. */
-static json_t *public_part(const json_t *json, const char *kty)
+static json_t *public_part(apr_pool_t *p, const json_t *json, const char *kty)
 {
     static const char *const rsa[] = { "n", "e", NULL }, *const ec[] = { "crv", "x", "y", NULL };
     json_t *part = json_object();
@@ -73,7 +83,8 @@ static json_t *public_part(const json_t *json, const char *kty)
     for (const char *const *name = strcmp(kty, "RSA") ? ec : rsa; *name; name++) {
         json_t *value = json_object_get(json, *name);
 
-        if (!json_is_string(value)) {
+        if (!json_is_string(value)
+            || (strcmp(*name, "crv") && !is_base64url(p, json_string_value(value)))) {
             json_decref(part);
             return NULL;
         }
@@ -84,7 +95,7 @@ static json_t *public_part(const json_t *json, const char *kty)
 
 static cjose_jwk_t *import(apr_pool_t *p, const json_t *json, const char *kty)
 {
-    json_t *part = public_part(json, kty);
+    json_t *part = public_part(p, json, kty);
     cjose_jwk_t *jwk = NULL;
     cjose_err err;
 

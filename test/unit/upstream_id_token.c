@@ -127,6 +127,8 @@ START_TEST(keys_passed_over)
         jwk("rsa", 0, "\"alg\":\"RSA-OAEP\""), jwk("rsa", 0, "\"alg\":\"HS256\""), jwk("rsa", 0, "\"alg\":\"none\""),
         jwk("rsa", 0, "\"alg\":7"), "{\"kty\":\"RSA\"}", "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"\"}",
         "{\"kty\":\"RSA\",\"n\":\"!!!!\",\"e\":\"AQAB\"}", "{\"kty\":\"RSA\",\"n\":{},\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":\"AAAAA===\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"n\":\"AAAA=AAAAAAA\",\"e\":\"A=AB\"}",
         "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}", "{\"kty\":\"EC\",\"crv\":\"P-256\"}",
         "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AA\",\"y\":\"AA\"}",
         /* of the right length, but not on the curve */
@@ -222,7 +224,8 @@ START_TEST(no_tokens)
         "", ".", "..", "...", "a.b.c", "e30.e30.e30", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJub25lIn0.e30",
         "eyJhbGciOiJub25lIn0.e30.AAAA", "eyJhbGciOiJIUzI1NiJ9.e30.AAAA", "eyJhbGciOiJSUzI1NiJ9.e30.",
         "eyJhbGciOiJSUzI1NiJ9..AAAA", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA.AAAA", "eyJhbGciOiJSUzI1NiJ9.e30.A",
-        "eyJhbGciOiJSUzI1NiJ9.e30.AAAA=", "eyJhbGciOiJSUzI1NiJ9.e30.AA AA", "W10.e30.AAAA", "bnVsbA.e30.AAAA",
+        "eyJhbGciOiJSUzI1NiJ9.e30.AAAA=", "eyJhbGciOiJSUzI1NiJ9.AAAAA===.AAAA", "eyJhbGciOiJSUzI1NiJ9.e30.AAAAA===",
+        "AAAAA===.e30.AAAA", "eyJhbGciOiJSUzI1NiJ9.e30.AA AA", "W10.e30.AAAA", "bnVsbA.e30.AAAA",
         "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"
     };
     json_t *claims;
