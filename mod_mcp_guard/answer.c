@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the guard answers itself. The answer is complete when these return DONE: no handler runs after it, so not a
- * byte of what is protected can follow (T35). In a subrequest only the status is returned. */
+/* What the guard answers itself. The answer is complete when these return DONE: no handler runs
+ * after it, so not a byte of what is protected can follow (T35). In a subrequest only the status is
+ * returned. */
 
 #include <apr_strings.h>
 #include <httpd.h>
@@ -25,7 +26,8 @@ static void begin_answer(request_rec *r, int status)
     ap_run_insert_error_filter(r);
 }
 
-/* scope for the challenge: the resource's minimal set and what Require names here, each once (RS-4, RS-5). */
+/* scope for the challenge: the resource's minimal set and what Require names here, each once (RS-4,
+ * RS-5). */
 static const char *wanted_scopes(request_rec *r, const mcp_guard_request_t *req)
 {
     const char *base = req->resource ? req->resource->scopes : "";
@@ -44,14 +46,16 @@ int mcp_guard_challenge(request_rec *r, mcp_guard_request_t *req, int status, co
     if (!scopes) {
         scopes = wanted_scopes(r, req);
     }
-    /* Bearer comes first and alone, and neither "scope=" nor "error=" may occur in the text (mcp-spec 6.1). */
+    /* Bearer comes first and alone, and neither "scope=" nor "error=" may occur in the text
+     * (mcp-spec 6.1). */
     if (error) {
-        value = apr_pstrcat(r->pool, value, " error=\"", error, "\", error_description=\"", description, "\"", NULL);
+        value = apr_pstrcat(r->pool, value, " error=\"", error, "\", error_description=\"",
+                            description, "\"", NULL);
         sep = ", ";
     }
     if (req->resource) {
-        value = apr_pstrcat(r->pool, value, sep, "resource_metadata=\"", mcp_prm_url(r->pool, req->resource), "\"",
-                            NULL);
+        value = apr_pstrcat(r->pool, value, sep, "resource_metadata=\"",
+                            mcp_prm_url(r->pool, req->resource), "\"", NULL);
         sep = ", ";
     }
     if (*scopes) {
@@ -94,8 +98,8 @@ int mcp_guard_origin_refused(request_rec *r)
     mcp_guard_note_error(r, "origin");
     begin_answer(r, HTTP_FORBIDDEN);
     mcp_send_json(r, HTTP_FORBIDDEN,
-                  json_pack("{s:s, s:{s:i, s:s}}", "jsonrpc", "2.0", "error", "code", -32000, "message",
-                            "Origin not allowed"));
+                  json_pack("{s:s, s:{s:i, s:s}}", "jsonrpc", "2.0", "error", "code", -32000,
+                            "message", "Origin not allowed"));
     return DONE;
 }
 

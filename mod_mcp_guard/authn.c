@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who calls: the bearer token, opened and checked before anything is looked up, then the session, from this process's
- * cache or from the store (design principles 2 and 3). */
+/* Who calls: the bearer token, opened and checked before anything is looked up, then the session,
+ * from this process's cache or from the store (design principles 2 and 3). */
 
 #include <string.h>
 
@@ -24,8 +24,8 @@ APLOG_USE_MODULE(mcp_guard);
 
 typedef enum {
     BEARER_OK,
-    BEARER_NONE,      /* no token was sent this way */
-    BEARER_REPEATED,  /* more than one Authorization header */
+    BEARER_NONE,     /* no token was sent this way */
+    BEARER_REPEATED, /* more than one Authorization header */
     BEARER_MALFORMED
 } bearer_e;
 
@@ -65,7 +65,8 @@ static int is_token68(const char *text, apr_size_t len)
     return i == len;
 }
 
-/* The token comes from the one Authorization header and from nowhere else, never from the query (RS-8). */
+/* The token comes from the one Authorization header and from nowhere else, never from the query
+ * (RS-8). */
 static bearer_e find_bearer(request_rec *r, const char **token, apr_size_t *token_len)
 {
     int duplicate = 0;
@@ -101,7 +102,8 @@ static bearer_e find_bearer(request_rec *r, const char **token, apr_size_t *toke
     return BEARER_OK;
 }
 
-static int refuse_token(request_rec *r, mcp_guard_request_t *req, const char *reason, const char *description)
+static int refuse_token(request_rec *r, mcp_guard_request_t *req, const char *reason,
+                        const char *description)
 {
     mcp_guard_note_error(r, reason);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0420) "token refused: %s", reason);
@@ -129,14 +131,15 @@ static int refuse_bearer(request_rec *r, mcp_guard_request_t *req, bearer_e bear
 }
 
 /* The session behind an authentic token. NULL: *status is what the hook returns. */
-static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req, const mcp_access_token_t *token,
-                                    apr_time_t now, int *status)
+static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req,
+                                    const mcp_access_token_t *token, apr_time_t now, int *status)
 {
     mcp_grant_t grant;
     apr_status_t rv = mcp_grant_get(store, token->grant_id, &grant, r->pool);
 
     if (rv == MCP_EDOWN) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0421) "the store cannot be asked; answering 503");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      MCP_LOG(0421) "the store cannot be asked; answering 503");
         *status = mcp_guard_store_down(r);
         return NULL;
     }
@@ -160,7 +163,8 @@ static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req, co
 static const mcp_session_t *verify(request_rec *r, mcp_guard_request_t *req, const char *text,
                                    apr_size_t len, int *status)
 {
-    const mcp_guard_server_t *conf = ap_get_module_config(r->server->module_config, &mcp_guard_module);
+    const mcp_guard_server_t *conf =
+        ap_get_module_config(r->server->module_config, &mcp_guard_module);
     apr_uint32_t generation = mcp_store_generation(store);
     apr_time_t now = apr_time_now();
     unsigned char digest[MCP_SHA256_LEN];
@@ -171,8 +175,9 @@ static const mcp_session_t *verify(request_rec *r, mcp_guard_request_t *req, con
     if (conf->cache_age > 0) {
         mcp_sha256(text, len, digest);
         session = mcp_session_cache_get(r->pool, digest, now, conf->cache_age, generation);
-        if (session && session->expires > now &&
-            !memcmp(session->resource_hash, req->resource->hash, sizeof(session->resource_hash))) {
+        if (session && session->expires > now
+            && !memcmp(session->resource_hash, req->resource->hash,
+                       sizeof(session->resource_hash))) {
             return session;
         }
     }
@@ -182,10 +187,11 @@ static const mcp_session_t *verify(request_rec *r, mcp_guard_request_t *req, con
     }
     rv = mcp_access_token_open(r->pool, keyring, text, now, req->resource->hash, &token);
     if (rv != APR_SUCCESS) {
-        *status = APR_STATUS_IS_TIMEUP(rv) ? refuse_token(r, req, "expired", "The access token has expired")
-                : rv == APR_EMISMATCH      ? refuse_token(r, req, "audience",
-                                                          "The access token is for another resource")
-                                           : refuse_token(r, req, "invalid", "The access token is not valid");
+        *status = APR_STATUS_IS_TIMEUP(rv)
+                      ? refuse_token(r, req, "expired", "The access token has expired")
+                  : rv == APR_EMISMATCH
+                      ? refuse_token(r, req, "audience", "The access token is for another resource")
+                      : refuse_token(r, req, "invalid", "The access token is not valid");
         return NULL;
     }
     session = look_up(r, req, &token, now, status);
@@ -225,9 +231,10 @@ static int has_ours(const apr_table_t *env)
 void mcp_guard_publish(request_rec *r, const mcp_session_t *session)
 {
     apr_table_t *env = r->subprocess_env;
-    /* Names that begin alike make each replacement search through all before it: add where there is nothing to
-     * replace. */
-    void (*put)(apr_table_t *, const char *, const char *) = has_ours(env) ? apr_table_setn : apr_table_addn;
+    /* Names that begin alike make each replacement search through all before it: add where there is
+     * nothing to replace. */
+    void (*put)(apr_table_t *, const char *, const char *) =
+        has_ours(env) ? apr_table_setn : apr_table_addn;
 
     r->user = (char *)session->subject;
     r->ap_auth_type = (char *)"MCP";
@@ -244,10 +251,11 @@ const mcp_session_t *mcp_guard_inherited(request_rec *r, const mcp_resource_t *r
     const request_rec *from;
 
     for (from = r->main ? r->main : r->prev; from; from = from->main ? from->main : from->prev) {
-        const mcp_guard_request_t *req = ap_get_module_config(from->request_config, &mcp_guard_module);
+        const mcp_guard_request_t *req =
+            ap_get_module_config(from->request_config, &mcp_guard_module);
 
-        if (req && req->session && resource &&
-            !memcmp(req->session->resource_hash, resource->hash, sizeof(resource->hash))) {
+        if (req && req->session && resource
+            && !memcmp(req->session->resource_hash, resource->hash, sizeof(resource->hash))) {
             return req->session;
         }
     }
@@ -265,11 +273,12 @@ int mcp_guard_authenticate(request_rec *r, mcp_guard_request_t *req)
     if (!req->resource || !keyring || !store) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, r,
                       MCP_LOG(0422) "AuthType MCP for %s, but %s; refusing", r->uri,
-                      req->resource ? "MCPKeyFile and MCPStore are missing"
-                                    : "no MCPResource covers this path and there is no MCPGuardResource");
+                      req->resource
+                          ? "MCPKeyFile and MCPStore are missing"
+                          : "no MCPResource covers this path and there is no MCPGuardResource");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    /* A subrequest or internal redirect carries the same token, or none any more: it was scrubbed. */
+    /* A subrequest or internal redirect carries the same token, or none: it was scrubbed. */
     req->session = mcp_guard_inherited(r, req->resource);
     if (!req->session) {
         bearer = find_bearer(r, &token, &len);

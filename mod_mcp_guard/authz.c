@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a caller may do: `Require mcp-scope`, answers that MCP clients understand, and the last gate: nobody passes a
- * guarded location without a session. */
+/* What a caller may do: `Require mcp-scope`, answers that MCP clients understand, and the last
+ * gate: nobody passes a guarded location without a session. */
 
 #include <string.h>
 
@@ -21,8 +21,8 @@ APLOG_USE_MODULE(mcp_guard);
 
 /* ---- Require mcp-scope a b: all of them ---- */
 
-/* Lines of Require beside each other are alternatives, unless <RequireAll> says otherwise: with `Require valid-user`
- * beside it, a scope would not count. */
+/* Lines of Require beside each other are alternatives, unless <RequireAll> says otherwise: with
+ * `Require valid-user` beside it, a scope would not count. */
 static int is_optional(const ap_directive_t *require)
 {
     const ap_directive_t *section = require ? require->parent : NULL;
@@ -33,7 +33,8 @@ static int is_optional(const ap_directive_t *require)
     }
     for (; d; d = d->next) {
         if (!ap_cstr_casecmp(d->directive, "Require")
-            && (!ap_cstr_casecmpn(d->args, "valid-user", 10) || !ap_cstr_casecmpn(d->args, "all granted", 11))) {
+            && (!ap_cstr_casecmpn(d->args, "valid-user", 10)
+                || !ap_cstr_casecmpn(d->args, "all granted", 11))) {
             return 1;
         }
     }
@@ -57,9 +58,9 @@ static const char *parse_scopes(cmd_parms *cmd, const char *line, const void **p
         return "Require mcp-scope takes one or more scope names, all of which are needed";
     }
     if (is_optional(cmd->directive)) {
-        return "Require mcp-scope beside Require valid-user: httpd lets in whoever fulfils one of them, so the scope "
-               "would not count. Remove Require valid-user (a scope needs a session anyway), or put both into "
-               "<RequireAll>";
+        return "Require mcp-scope beside Require valid-user: httpd lets in whoever fulfils one of "
+               "them, so the scope would not count. Remove Require valid-user (a scope needs a "
+               "session anyway), or put both into <RequireAll>";
     }
     *parsed = scopes;
     mcp_guard_note_scopes(cmd, scopes);
@@ -82,7 +83,8 @@ static int has_all(apr_pool_t *p, const char *have, const char *want)
 
 static authz_status check_scopes(request_rec *r, const char *line, const void *parsed)
 {
-    const mcp_guard_server_t *conf = ap_get_module_config(r->server->module_config, &mcp_guard_module);
+    const mcp_guard_server_t *conf =
+        ap_get_module_config(r->server->module_config, &mcp_guard_module);
     mcp_guard_request_t *req = mcp_guard_known(r);
     const char *want = parsed;
 
@@ -93,10 +95,10 @@ static authz_status check_scopes(request_rec *r, const char *line, const void *p
     if (has_all(r->pool, mcp_scope_expand(r->pool, conf->shared, req->session->scope), want)) {
         return AUTHZ_GRANTED;
     }
-    /* One challenge names all scopes that the operation wants, not only those that are missing (RS-10). */
-    req->refused_scopes = req->refused_scopes
-                        ? apr_pstrcat(r->pool, req->refused_scopes, " ", want, NULL)
-                        : want;
+    /* One challenge names all scopes that the operation wants, not only those that are missing
+     * (RS-10). */
+    req->refused_scopes =
+        req->refused_scopes ? apr_pstrcat(r->pool, req->refused_scopes, " ", want, NULL) : want;
     return AUTHZ_DENIED;
 }
 
@@ -104,14 +106,14 @@ static const authz_provider scope_provider = {check_scopes, parse_scopes};
 
 void mcp_guard_register_authz(apr_pool_t *p)
 {
-    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "mcp-scope", AUTHZ_PROVIDER_VERSION, &scope_provider,
-                              AP_AUTH_INTERNAL_PER_CONF);
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "mcp-scope", AUTHZ_PROVIDER_VERSION,
+                              &scope_provider, AP_AUTH_INTERNAL_PER_CONF);
 }
 
 /* ---- the phases ---- */
 
-/* Our metadata must be readable, and mod_mcp_oauth's pages too, where all of a host is guarded. Both were marked by
- * exact path before any configuration could name a handler (T25). */
+/* Our metadata must be readable, and mod_mcp_oauth's pages too, where all of a host is guarded.
+ * Both were marked by exact path before any configuration could name a handler (T25). */
 int mcp_guard_is_public(request_rec *r)
 {
     mcp_guard_request_t *req = mcp_guard_known(r);
@@ -135,8 +137,9 @@ int mcp_guard_force_authn(request_rec *r)
     return mcp_guard_guarded(r) && !(req && req->own_handler) ? OK : DECLINED;
 }
 
-/* mod_authz_core says 401 to a person who is known and may not, and a client would sign in again for nothing: RFC 6750
- * wants 403 and the scopes. So let all of Require decide in a nested run, and only change how a refusal is said. */
+/* mod_authz_core says 401 to a person who is known and may not, and a client would sign in again
+ * for nothing: RFC 6750 wants 403 and the scopes. So let all of Require decide in a nested run, and
+ * only change how a refusal is said. */
 int mcp_guard_check_authz(request_rec *r)
 {
     mcp_guard_request_t *req = mcp_guard_known(r);
@@ -156,8 +159,9 @@ int mcp_guard_check_authz(request_rec *r)
         const char *scopes = mcp_list_intersect(r->pool, req->refused_scopes, req->refused_scopes);
 
         mcp_guard_note_error(r, "insufficient_scope");
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0430) "grant %s lacks scopes: wanted are '%s'",
-                      req->session->grant, scopes);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                      MCP_LOG(0430) "grant %s lacks scopes: wanted are '%s'", req->session->grant,
+                      scopes);
         return mcp_guard_challenge(r, req, HTTP_FORBIDDEN, "insufficient_scope",
                                    "The access token does not allow this operation", scopes);
     }
@@ -186,10 +190,11 @@ int mcp_guard_assert_session(request_rec *r)
     if (req->session) {
         return DECLINED;
     }
-    /* httpd took over a verdict from the request that this one came from, or something (Satisfy any) let it pass. */
+    /* httpd took over a verdict from the request that this one came from, or something (Satisfy
+     * any) let it pass. */
     if (!mcp_guard_inherited(r, mcp_guard_resource(r, dir))) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      MCP_LOG(0431) "%s passed access control without a session; authenticating it now", r->uri);
+                      MCP_LOG(0431) "%s passed access control without a session", r->uri);
     }
     status = mcp_guard_authenticate(r, req);
     return status == OK ? DECLINED : status;

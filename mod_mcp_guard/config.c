@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Directives of the guard, and what can be checked before the first request. */
+/* Directives of the guard. */
 
 #include <string.h>
 
@@ -18,37 +18,17 @@
 
 APLOG_USE_MODULE(mcp_guard);
 
-#define CACHE_AGE_DEFAULT apr_time_from_sec(1)
 #define CACHE_AGE_MAX apr_time_from_sec(300)
 
-/* Locations with AuthType MCP, for the checks. */
-typedef struct {
-    server_rec *server;
-    const char *path;      /* NULL when it is a pattern, or none */
-    const char *where;
-    const mcp_guard_dir_t *dir;
-} guarded_t;
-
-/* What setters collect across all locations; made anew for each reading of the configuration. */
-static struct {
-    apr_array_header_t *keys;      /* mcp_backend_key_t * */
-    apr_array_header_t *resources; /* mcp_resource_ref_t * */
-    apr_array_header_t *guarded;   /* guarded_t */
-    int odd_balancers;
-} collected;
+mcp_guard_collected_t mcp_guard_collected;
 
 void mcp_guard_config_begin(apr_pool_t *pconf)
 {
-    collected.keys = apr_array_make(pconf, 4, sizeof(mcp_backend_key_t *));
-    collected.resources = apr_array_make(pconf, 4, sizeof(mcp_resource_ref_t *));
-    collected.guarded = apr_array_make(pconf, 4, sizeof(guarded_t));
-    collected.odd_balancers = 0;
+    mcp_guard_collected.keys = apr_array_make(pconf, 4, sizeof(mcp_backend_key_t *));
+    mcp_guard_collected.resources = apr_array_make(pconf, 4, sizeof(mcp_resource_ref_t *));
+    mcp_guard_collected.guarded = apr_array_make(pconf, 4, sizeof(mcp_guarded_place_t));
+    mcp_guard_collected.odd_balancers = 0;
     mcp_stream_config_begin();
-}
-
-int mcp_guard_odd_balancers(void)
-{
-    return collected.odd_balancers;
 }
 
 void *mcp_guard_create_dir(apr_pool_t *p, char *path)
@@ -136,17 +116,21 @@ static const char *literal_path(cmd_parms *cmd)
 {
     const ap_directive_t *section = cmd->directive ? cmd->directive->parent : NULL;
 
-    return section && !ap_cstr_casecmp(section->directive, "<Location") && cmd->path && cmd->path[0] == '/'
-        ? cmd->path : NULL;
+    return section && !ap_cstr_casecmp(section->directive, "<Location") && cmd->path
+                   && cmd->path[0] == '/'
+               ? cmd->path
+               : NULL;
 }
 
 /* Is there a Require beside this directive? */
 static int has_require(const ap_directive_t *directive)
 {
-    const ap_directive_t *d = directive && directive->parent ? directive->parent->first_child : NULL;
+    const ap_directive_t *d =
+        directive && directive->parent ? directive->parent->first_child : NULL;
 
     for (; d; d = d->next) {
-        if (!ap_cstr_casecmpn(d->directive, "Require", 7) || !ap_cstr_casecmpn(d->directive, "<Require", 8)) {
+        if (!ap_cstr_casecmpn(d->directive, "Require", 7)
+            || !ap_cstr_casecmpn(d->directive, "<Require", 8)) {
             return 1;
         }
     }
@@ -155,22 +139,23 @@ static int has_require(const ap_directive_t *directive)
 
 static void note_guarded(cmd_parms *cmd, const mcp_guard_dir_t *dir)
 {
-    guarded_t *entry = apr_array_push(collected.guarded);
+    mcp_guarded_place_t *entry = apr_array_push(mcp_guard_collected.guarded);
 
     entry->server = cmd->server;
     entry->path = literal_path(cmd);
     entry->where = where(cmd);
     entry->dir = dir;
-    if (!has_require(cmd->directive) && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+    if (!has_require(cmd->directive)
+        && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
-                     MCP_LOG(0401) "%s: AuthType MCP without Require in the same section; unless an outer section "
-                     "has one, httpd answers every request there with 500. Add: Require valid-user",
-                     entry->where);
+                     MCP_LOG(0401) "%s: AuthType MCP without Require in the same section; unless "
+                     "an outer section has one, httpd answers every request there with 500. Add: "
+                     "Require valid-user", entry->where);
     }
 }
 
-/* AuthType is httpd's; each module that names a directive gets its lines too, and so the guard learns at start-up
- * what it will guard, and need not evaluate AuthType for each request. */
+/* AuthType is httpd's; each module that names a directive gets its lines too, and so the guard
+ * learns at start-up what it will guard, and need not evaluate AuthType for each request. */
 static const char *see_auth_type(cmd_parms *cmd, void *config, const char *arg)
 {
     mcp_guard_dir_t *dir = config;
@@ -189,8 +174,9 @@ static const char *see_auth_type(cmd_parms *cmd, void *config, const char *arg)
     return NULL;
 }
 
-/* Identity and key are set by a hook that mod_proxy runs for http only. The members of a balancer are not known yet
- * when a request is checked, so remember whether any of them speaks something else. */
+/* Identity and key are set by a hook that mod_proxy runs for http only. The members of a balancer
+ * are not known yet when a request is checked, so remember whether any of them speaks something
+ * else. */
 static const char *see_balancer_member(cmd_parms *cmd, void *config, const char *args)
 {
     char *word;
@@ -203,9 +189,9 @@ static const char *see_balancer_member(cmd_parms *cmd, void *config, const char 
         const char *bar = !ap_cstr_casecmpn(word, "unix:", 5) ? strchr(word, '|') : NULL;
         const char *url = bar ? bar + 1 : word;
 
-        if (strstr(url, "://") && ap_cstr_casecmpn(url, "http://", 7) && ap_cstr_casecmpn(url, "https://", 8) &&
-            ap_cstr_casecmpn(url, "balancer://", 11)) {
-            collected.odd_balancers = 1;
+        if (strstr(url, "://") && ap_cstr_casecmpn(url, "http://", 7)
+            && ap_cstr_casecmpn(url, "https://", 8) && ap_cstr_casecmpn(url, "balancer://", 11)) {
+            mcp_guard_collected.odd_balancers = 1;
         }
     }
     return NULL;
@@ -218,22 +204,24 @@ static const char *set_resource(cmd_parms *cmd, void *config, const char *arg)
 
     ref->uri = mcp_resource_canonical(cmd->pool, arg);
     if (!ref->uri) {
-        return bad(cmd, apr_pstrcat(cmd->pool, "takes an http(s) URL without a fragment, not ", arg, NULL));
+        return bad(cmd, apr_pstrcat(cmd->pool, "takes an http(s) URL without a fragment, not ", arg,
+                                    NULL));
     }
     ref->server = cmd->server;
     ref->path = literal_path(cmd);
     ref->where = where(cmd);
     dir->resource = ref;
-    APR_ARRAY_PUSH(collected.resources, mcp_resource_ref_t *) = ref;
+    APR_ARRAY_PUSH(mcp_guard_collected.resources, mcp_resource_ref_t *) = ref;
     return NULL;
 }
 
 /* Headers that mod_proxy or HTTP itself own. */
 static int header_is_taken(const char *name)
 {
-    static const char *const taken[] = {"Host", "Connection", "Content-Length", "Transfer-Encoding", "Upgrade",
-                                        "TE", "Trailer", "Keep-Alive", "Expect", "Via", "Content-Type",
-                                        "Accept", "Accept-Encoding", "Cookie", "Origin", NULL};
+    static const char *const taken[] = {
+        "Host",   "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "TE",
+        "Expect", "Upgrade",    "Keep-Alive",     "Trailer",      "Via",               "Origin",
+        "Accept", "Cookie",     "Accept-Encoding", NULL};
     int i;
 
     for (i = 0; taken[i]; i++) {
@@ -244,7 +232,8 @@ static int header_is_taken(const char *name)
     return !ap_cstr_casecmpn(name, "X-MCP-", 6) || !ap_cstr_casecmpn(name, "Mcp-", 4);
 }
 
-static const char *set_backend_key(cmd_parms *cmd, void *config, const char *header, const char *ref)
+static const char *set_backend_key(cmd_parms *cmd, void *config, const char *header,
+                                   const char *ref)
 {
     mcp_guard_dir_t *dir = config;
     mcp_backend_key_t *key;
@@ -258,7 +247,8 @@ static const char *set_backend_key(cmd_parms *cmd, void *config, const char *hea
         }
     }
     if (header_is_taken(header)) {
-        return bad(cmd, apr_pstrcat(cmd->pool, "cannot use the header ", header, " for a key", NULL));
+        return bad(cmd,
+                   apr_pstrcat(cmd->pool, "cannot use the header ", header, " for a key", NULL));
     }
     err = mcp_secret_check(cmd->pool, ref);
     if (err) {
@@ -268,7 +258,7 @@ static const char *set_backend_key(cmd_parms *cmd, void *config, const char *hea
     key->header = header;
     key->ref = ref;
     dir->key = key;
-    APR_ARRAY_PUSH(collected.keys, mcp_backend_key_t *) = key;
+    APR_ARRAY_PUSH(mcp_guard_collected.keys, mcp_backend_key_t *) = key;
     return NULL;
 }
 
@@ -280,7 +270,8 @@ static const char *set_backend_path(cmd_parms *cmd, void *config, const char *ar
         return bad(cmd, "takes a path, such as /runtime/webhooks/mcp");
     }
     if (!literal_path(cmd)) {
-        return bad(cmd, "belongs into a <Location> with a plain path, since it says what that path is at the backend");
+        return bad(cmd, "belongs into a <Location> with a plain path, since it says what that path "
+                        "is at the backend");
     }
     dir->backend_path = arg;
     dir->backend_location = cmd->path;
@@ -300,9 +291,10 @@ static const char *set_cache_age(cmd_parms *cmd, void *config, const char *arg)
     apr_interval_time_t age;
 
     (void)config;
-    if (ap_timeout_parameter_parse(arg, &age, "s") != APR_SUCCESS || age < 0 || age > CACHE_AGE_MAX) {
-        return bad(cmd, "takes a time from 0 (off) to 300s, such as 1s or 500ms: so long may a revocation on "
-                        "another host go unnoticed");
+    if (ap_timeout_parameter_parse(arg, &age, "s") != APR_SUCCESS || age < 0
+        || age > CACHE_AGE_MAX) {
+        return bad(cmd, "takes a time from 0 (off) to 300s, such as 1s or 500ms: so long may a "
+                        "revocation on another host go unnoticed");
     }
     conf->cache_age = age;
     return NULL;
@@ -310,11 +302,13 @@ static const char *set_cache_age(cmd_parms *cmd, void *config, const char *arg)
 
 const command_rec mcp_guard_commands[] = {
     MCP_SHARED_COMMANDS(&mcp_guard_module),
-    AP_INIT_TAKE1("AuthType", see_auth_type, NULL, OR_AUTHCFG, "MCP: sealed tokens of mod_mcp_oauth"),
+    AP_INIT_TAKE1("AuthType", see_auth_type, NULL, OR_AUTHCFG,
+                  "MCP: sealed tokens of mod_mcp_oauth"),
     AP_INIT_RAW_ARGS("BalancerMember", see_balancer_member, NULL, RSRC_CONF | ACCESS_CONF,
                      "(mod_proxy's; noted to refuse backends that no identity can be given to)"),
     AP_INIT_TAKE1("MCPGuardResource", set_resource, NULL, ACCESS_CONF,
-                  "URI of the MCPResource that this location is; by default the one with the longest matching path"),
+                  "URI of the MCPResource that this location is; by default the one with the "
+                  "longest matching path"),
     AP_INIT_TAKE2("MCPGuardBackendKey", set_backend_key, NULL, ACCESS_CONF,
                   "header, and file:, env: or exec: reference of the key that the backend demands"),
     AP_INIT_TAKE1("MCPGuardBackendPath", set_backend_path, NULL, ACCESS_CONF,
@@ -329,7 +323,8 @@ const command_rec mcp_guard_commands[] = {
 
 void mcp_guard_note_scopes(cmd_parms *cmd, const char *scopes)
 {
-    /* A Require may come before any directive of ours has made our part of the section's configuration. */
+    /* A Require may come before any directive of ours has made our part of the section's
+     * configuration. */
     mcp_guard_dir_t *dir =
         ap_set_config_vectors(cmd->server, cmd->context, cmd->path, &mcp_guard_module, cmd->pool);
     const char *more = scopes;
@@ -358,145 +353,4 @@ const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r)
         return type && !ap_cstr_casecmp(type, "MCP") ? dir : NULL;
     }
     return NULL;
-}
-
-int mcp_guard_in_use(server_rec *main_server)
-{
-    const mcp_guard_server_t *conf = ap_get_module_config(main_server->module_config, &mcp_guard_module);
-
-    return collected.guarded->nelts || conf->shared->key_file;
-}
-
-static const mcp_shared_conf_t *shared_of(server_rec *s)
-{
-    const mcp_guard_server_t *conf = ap_get_module_config(s->module_config, &mcp_guard_module);
-
-    return conf->shared;
-}
-
-static int is_below(const char *path, const char *prefix)
-{
-    apr_size_t len = strlen(prefix);
-
-    while (len && prefix[len - 1] == '/') {
-        len--;
-    }
-    return !strncmp(path, prefix, len) && (path[len] == '\0' || path[len] == '/');
-}
-
-/* Can a request to this location find its resource? By MCPGuardResource here or in an outer section, or by path. */
-static int has_resource(const guarded_t *guarded, const mcp_shared_conf_t *shared)
-{
-    int i;
-
-    if (guarded->dir->resource || !guarded->path || mcp_resource_for_path(shared, guarded->path)) {
-        return 1;
-    }
-    for (i = 0; i < collected.resources->nelts; i++) {
-        const char *outer = APR_ARRAY_IDX(collected.resources, i, mcp_resource_ref_t *)->path;
-
-        if (outer && is_below(guarded->path, outer)) {
-            return 1;
-        }
-    }
-    for (i = 0; i < shared->resources->nelts; i++) {
-        if (is_below(APR_ARRAY_IDX(shared->resources, i, mcp_resource_t).path, guarded->path)) {
-            return 1; /* at least part of it */
-        }
-    }
-    return 0;
-}
-
-/* What every guarded location needs of its server. NULL, or what is missing and the mend. */
-static const char *missing(const guarded_t *guarded, const mcp_shared_conf_t *global,
-                           const mcp_shared_conf_t *shared, apr_pool_t *p)
-{
-    const char *path = guarded->path ? guarded->path : "/mcp";
-
-    if (!global->key_file) {
-        return "needs the sealing keys. Add to the main server: MCPKeyFile /etc/mcp/keys (make the file with: "
-               "umask 077; echo \"k1 $(openssl rand -base64 32)\" > /etc/mcp/keys)";
-    }
-    if (!global->store.provider) {
-        return "needs the session store. Add to the main server: MCPStore shmcb, or memcache:HOST:PORT or "
-               "redis:HOST:PORT where several hosts share it";
-    }
-    if (!shared->issuer) {
-        return "needs to know who issues tokens. Add: MCPIssuer https://mcp.example.com";
-    }
-    if (!shared->resources || !shared->resources->nelts) {
-        return apr_psprintf(p, "needs to know what is guarded. Add: MCPResource %s%s", shared->issuer, path);
-    }
-    if (!has_resource(guarded, shared)) {
-        return apr_psprintf(p, "guards %s, which the path of no MCPResource covers. Add: MCPResource %s%s, or "
-                            "MCPGuardResource with the URI of one, in this section", path, shared->issuer, path);
-    }
-    return NULL;
-}
-
-int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
-{
-    const guarded_t *guarded = (const guarded_t *)collected.guarded->elts;
-    int i;
-
-    for (i = 0; i < collected.resources->nelts; i++) {
-        mcp_resource_ref_t *ref = APR_ARRAY_IDX(collected.resources, i, mcp_resource_ref_t *);
-
-        ref->resource = mcp_resource_by_uri(shared_of(ref->server), ref->uri);
-        if (!ref->resource) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ref->server,
-                         MCP_LOG(0402) "%s: MCPGuardResource names %s, which no MCPResource declares. "
-                         "Add: MCPResource %s", ref->where, ref->uri, ref->uri);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    for (i = 0; i < collected.guarded->nelts; i++) {
-        const char *what = missing(&guarded[i], shared_of(main_server), shared_of(guarded[i].server), ptemp);
-
-        if (what) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, guarded[i].server, MCP_LOG(0403) "%s: AuthType MCP %s",
-                         guarded[i].where, what);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    return OK;
-}
-
-apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
-{
-    server_rec *s;
-    int i;
-
-    for (i = 0; i < collected.keys->nelts; i++) {
-        mcp_backend_key_t *key = APR_ARRAY_IDX(collected.keys, i, mcp_backend_key_t *);
-        const char *err = NULL;
-        int j;
-
-        /* The same reference in several locations is read once: exec: may be slow. */
-        for (j = 0; j < i && !key->value; j++) {
-            const mcp_backend_key_t *other = APR_ARRAY_IDX(collected.keys, j, mcp_backend_key_t *);
-
-            if (!strcmp(other->ref, key->ref)) {
-                key->value = other->value;
-            }
-        }
-        if (!key->value) {
-            err = mcp_secret_load(pconf, key->ref, &key->value);
-        }
-        if (err) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, main_server, MCP_LOG(0405) "MCPGuardBackendKey %s: %s",
-                         key->header, err);
-            return APR_EGENERAL;
-        }
-        key->len = strlen(key->value);
-    }
-    for (s = main_server; s; s = s->next) {
-        mcp_guard_server_t *conf = ap_get_module_config(s->module_config, &mcp_guard_module);
-
-        if (conf->cache_age < 0) {
-            conf->cache_age = CACHE_AGE_DEFAULT;
-        }
-        mcp_guard_collect_origins(pconf, conf);
-    }
-    return APR_SUCCESS;
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The legacy transport's `endpoint` event: found in the stream and rewritten (F6, W14, TR-17).
  *
- * A legacy server begins its event stream with the URI to post to. It is the backend's URI, and the Azure Functions
- * host even puts the key into it that we have just injected. The client must see neither:
+ * A legacy server begins its event stream with the URI to post to. It is the backend's URI, and the
+ * Azure Functions host even puts the key into it that we have just injected. The client must see
+ * neither:
  *
  *   event: endpoint                                              event: endpoint
  *   data: /runtime/webhooks/mcp/message?azmcpcs=s&code=KEY  ->   data: /mcp/message?azmcpcs=s
  *
- * The scanner holds back one event at a time until its blank line, which is when a client would act on it; so nothing
- * is delayed, and the order of the lines, their ends (LF, CRLF, CR) and the cuts between reads do not matter.
+ * The scanner holds back one event at a time until its blank line, which is when a client would act
+ * on it; so nothing is delayed, and the order of the lines, their ends (LF, CRLF, CR) and the cuts
+ * between reads do not matter.
  */
 
 #include <string.h>
@@ -21,14 +23,14 @@
 #include "guard.h"
 #include "mcp_util.h"
 
-#define EVENT_MAX 65536 /* a longer event is passed on, and the stream cut if it turns out to be an endpoint event */
+#define EVENT_MAX 65536 /* a longer event passes; the stream is cut if it was an endpoint */
 #define LINE_MAX_PASSED 64 /* what is kept of a line of such an event, to tell what field it is */
 #define KEY_MIN_SEARCHED 8 /* shorter keys occur in any text */
 
 /* ---- the URI ---- */
 
-/* As browsers' URL parsers do: white space at the ends and line breaks inside do not count, "\" is "/". NULL: control
- * characters or spaces that no URI has. */
+/* As browsers' URL parsers do: white space at the ends and line breaks inside do not count, "\" is
+ * "/". NULL: control characters or spaces that no URI has. */
 static char *tidy(apr_pool_t *p, const char *uri)
 {
     char *out = apr_palloc(p, strlen(uri) + 1);
@@ -84,8 +86,9 @@ static int is_below(const char *path, const char *prefix, apr_size_t len)
     return !strncmp(path, prefix, len) && (path[len] == '\0' || path[len] == '/');
 }
 
-/* Which prefix of the backend's paths stands for which of ours. The end that the paths of this very request have in
- * common was not touched by ProxyPass (or by whatever maps it): what is left of both is the mapping. */
+/* Which prefix of the backend's paths stands for which of ours. The end that the paths of this very
+ * request have in common was not touched by ProxyPass (or by whatever maps it): what is left of
+ * both is the mapping. */
 static void find_prefixes(const mcp_endpoint_map_t *map, const char **backend, const char **gateway)
 {
     apr_size_t b = strlen(map->backend_path);
@@ -135,7 +138,8 @@ static const char *map_path(const mcp_endpoint_map_t *map, const char *path)
     return apr_pstrcat(map->pool, apr_pstrmemdup(map->pool, gateway, g), path + b, NULL);
 }
 
-/* The path as the gateway knows it; a plain relative path stays, since the client resolves it against our URL. */
+/* The path as the gateway knows it; a plain relative path stays, since the client resolves it
+ * against our URL. */
 static const char *gateway_path(const mcp_endpoint_map_t *map, const char *path)
 {
     char *full;
@@ -153,7 +157,8 @@ static const char *gateway_path(const mcp_endpoint_map_t *map, const char *path)
         const char *slash = strrchr(map->backend_path, '/');
         apr_size_t len = slash ? (apr_size_t)(slash - map->backend_path) + 1 : 0;
 
-        full = apr_pstrcat(map->pool, len ? apr_pstrmemdup(map->pool, map->backend_path, len) : "/", path, NULL);
+        full = apr_pstrcat(map->pool, len ? apr_pstrmemdup(map->pool, map->backend_path, len) : "/",
+                           path, NULL);
     }
     if (!ap_normalize_path(full, AP_NORMALIZE_DECODE_UNRESERVED)) {
         return NULL;
@@ -167,7 +172,8 @@ static int has_key(const mcp_endpoint_map_t *map, const char *text)
     const mcp_backend_key_t *key = map->dir->key;
 
     return key && key->len >= KEY_MIN_SEARCHED
-        && (strstr(text, key->value) || strstr(mcp_percent_decode(map->pool, text, strlen(text)), key->value));
+           && (strstr(text, key->value)
+               || strstr(mcp_percent_decode(map->pool, text, strlen(text)), key->value));
 }
 
 const char *mcp_endpoint_rewrite(const mcp_endpoint_map_t *map, const char *uri)
@@ -200,14 +206,14 @@ const char *mcp_endpoint_rewrite(const mcp_endpoint_map_t *map, const char *uri)
 
 struct mcp_sse_t {
     const mcp_endpoint_map_t *map;
-    char *held;           /* this event's bytes so far; when it is overlong, this line's first bytes */
+    char *held; /* this event's bytes so far; when it is overlong, this line's first bytes */
     apr_size_t held_len;
     apr_size_t room;
-    apr_size_t line;      /* where the present line begins in held */
-    int first_line;       /* a byte order mark may precede the stream's first line */
-    int skip_lf;          /* the last byte was CR: an LF now belongs to it */
-    int is_endpoint;      /* the last `event` line of this event said so */
-    int has_fields;       /* more than comments */
+    apr_size_t line; /* where the present line begins in held */
+    int first_line;  /* a byte order mark may precede the stream's first line */
+    int skip_lf;     /* the last byte was CR: an LF now belongs to it */
+    int is_endpoint; /* the last `event` line of this event said so */
+    int has_fields;  /* more than comments */
     int overlong;
 };
 
@@ -250,8 +256,10 @@ static void next_event(mcp_sse_t *sse)
     sse->overlong = 0;
 }
 
-/* The value of a line if it is field @a name: after the colon, without one space. NULL: another field. */
-static const char *field_value(const char *line, apr_size_t len, const char *name, apr_size_t *value_len)
+/* The value of a line if it is field @a name: after the colon, without one space. NULL: another
+ * field. */
+static const char *field_value(const char *line, apr_size_t len, const char *name,
+                               apr_size_t *value_len)
 {
     apr_size_t n = strlen(name);
 
@@ -266,7 +274,8 @@ static const char *field_value(const char *line, apr_size_t len, const char *nam
     return line + n;
 }
 
-/* More generous than any client should be: what only a sloppy one takes for an endpoint event is one. */
+/* More generous than any client should be: what only a sloppy one takes for an endpoint event is
+ * one. */
 static int says_endpoint(const char *value, apr_size_t len)
 {
     while (len && apr_isspace(*value)) {
@@ -322,7 +331,8 @@ static void write_endpoint(const mcp_sse_t *sse, const char *uri, apr_bucket_bri
         apr_size_t end = n;
         apr_size_t len;
 
-        if (at + end < sse->held_len && line[end++] == '\r' && at + end < sse->held_len && line[end] == '\n') {
+        if (at + end < sse->held_len && line[end++] == '\r' && at + end < sse->held_len
+            && line[end] == '\n') {
             end++;
         }
         if (!field_value(line, n, "data", &len)) {
@@ -338,7 +348,8 @@ static void write_endpoint(const mcp_sse_t *sse, const char *uri, apr_bucket_bri
     }
 }
 
-/* A byte order mark does not belong to the first line. Returns how much shorter the line is without. */
+/* A byte order mark does not belong to the first line. Returns how much shorter the line is
+ * without. */
 static apr_size_t drop_mark(mcp_sse_t *sse, apr_bucket_brigade *out)
 {
     if (sse->held_len < 3 || memcmp(sse->held, "\xEF\xBB\xBF", 3)) {

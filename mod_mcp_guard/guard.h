@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of mod_mcp_guard share: configuration, the verified session, and what is known about a request.
+/* What the files of mod_mcp_guard share: configuration, session, what is known of a request.
  *
  * A request to a guarded location (AuthType MCP) goes through these files in this order:
  *
  *   origin.c   Origin against the allow-list, CORS preflight          header_parser
  *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
- *   authz.c    Require, 403 insufficient_scope; nobody passes without a session   auth_checker, fixups
- *   inject.c   scrub what the client may not say; backend key, identity           fixups, proxy's fixups
+ *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
+ *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
  */
 
@@ -23,16 +23,16 @@
 extern module AP_MODULE_DECLARE_DATA mcp_guard_module;
 
 #define MCP_GUARD_PRM_HANDLER "mcp-guard-prm"
-#define MCP_GUARD_OAUTH_HANDLER "mcp-oauth" /* how mod_mcp_oauth marks the requests that it answers itself */
+#define MCP_GUARD_OAUTH_HANDLER "mcp-oauth" /* mod_mcp_oauth marks its own requests so */
 
 typedef struct {
     mcp_shared_conf_t *shared;      /* first: mcp_server_conf_base_t */
     apr_interval_time_t cache_age;  /* MCPSessionCache; -1 = not set */
-    apr_array_header_t *origins;    /* filled in post_config: MCPAllowOrigin and our own, const char * */
-    int any_origin;                 /* filled in post_config: MCPAllowOrigin * */
+    apr_array_header_t *origins;    /* post_config: MCPAllowOrigin and our own, const char * */
+    int any_origin;                 /* post_config: MCPAllowOrigin * */
 } mcp_guard_server_t;
 
-/* MCPGuardBackendKey: one object for each line of the configuration, whose value post_config reads as root. */
+/* MCPGuardBackendKey: one object for each line, whose value post_config reads as root. */
 typedef struct {
     const char *header; /* header that carries the key to the backend */
     const char *ref;    /* file:, env: or exec: */
@@ -62,13 +62,14 @@ typedef struct {
     mcp_backend_key_t *key;         /* MCPGuardBackendKey; NULL: none */
     const char *backend_path;       /* MCPGuardBackendPath; NULL: from the proxied URL */
     const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
-    const char *scopes;             /* every scope that a Require mcp-scope here names; NULL: none */
+    const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
     mcp_stream_conf_t stream;       /* MCPStream... */
 } mcp_guard_dir_t;
 
-/* A verified session, ready to use: what the cache keeps and a request carries. One block of memory: the strings lie
- * behind the structure, so that a copy is one memcpy and a shift of pointers (session_cache.c). */
+/* A verified session, ready to use: what the cache keeps and a request carries. One block: the
+ * strings lie behind the structure, so that a copy is one memcpy and a shift of pointers
+ * (session_cache.c). */
 typedef struct {
     apr_size_t size;                  /* of the block */
     apr_time_t expires;               /* the token's or the grant's end, whichever comes first */
@@ -92,10 +93,10 @@ typedef struct {
     const mcp_guard_dir_t *dir;
     const mcp_resource_t *resource;   /* the protected resource that is called */
     const mcp_session_t *session;     /* NULL until authenticated */
-    const char *cors_origin;          /* allowed Origin that was sent; the answer carries CORS headers */
+    const char *cors_origin;          /* allowed Origin: the answer carries CORS headers */
     const char *refused_scopes;       /* what the Require mcp-scope lines asked for that said no */
-    const char *own_handler;          /* public endpoint of ours: its handler, and no session is needed */
-    const mcp_resource_t *metadata;   /* resource whose metadata is asked for; NULL: unknown resource (404) */
+    const char *own_handler;          /* public endpoint of ours, that needs no session */
+    const mcp_resource_t *metadata;   /* whose metadata is asked for; NULL: unknown (404) */
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
 } mcp_guard_request_t;
 
@@ -111,31 +112,48 @@ mcp_guard_request_t *mcp_guard_known(request_rec *r);
 
 extern const command_rec mcp_guard_commands[];
 
+/* A place with AuthType MCP. */
+typedef struct {
+    server_rec *server;
+    const char *path; /* of its <Location>; NULL when it is a pattern, or none */
+    const char *where;
+    const mcp_guard_dir_t *dir;
+} mcp_guarded_place_t;
+
+/* What setters collect across all locations; made anew for each reading of the configuration. */
+typedef struct {
+    apr_array_header_t *keys;      /* mcp_backend_key_t * */
+    apr_array_header_t *resources; /* mcp_resource_ref_t * */
+    apr_array_header_t *guarded;   /* mcp_guarded_place_t */
+    int odd_balancers;             /* some member speaks what proxy's fixups hook does not see */
+} mcp_guard_collected_t;
+
+extern mcp_guard_collected_t mcp_guard_collected;
+
 void *mcp_guard_create_dir(apr_pool_t *p, char *path);
 void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add);
 void *mcp_guard_create_server(apr_pool_t *p, server_rec *s);
 void *mcp_guard_merge_server(apr_pool_t *p, void *base, void *add);
 
-/** Start anew what setters collect across locations (the configuration is read twice at start-up). */
+/** Start anew what setters collect: the configuration is read twice at start-up. */
 void mcp_guard_config_begin(apr_pool_t *pconf);
 
 /** Note for challenges that @a scopes are asked for by a Require in the section of @a cmd. */
 void mcp_guard_note_scopes(cmd_parms *cmd, const char *scopes);
 
+/** Per-directory configuration if this request must have a session, else NULL. */
+const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r);
+
+/* ---- config_check.c ---- */
+
 /** Is anything guarded, or the guard configured, so that keys and store are needed? */
 int mcp_guard_in_use(server_rec *main_server);
 
-/** check_config, which configtest runs too: guarded locations against MCPResource. OK or HTTP_INTERNAL_SERVER_ERROR. */
+/** check_config, which configtest runs too: what guarded locations need. OK or an HTTP status. */
 int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp);
 
 /** Read backend keys, tie MCPGuardResource to MCPResource, complete origins. Errors are logged. */
 apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf);
-
-/** Does a backend behind a balancer speak something that proxy's fixups hook does not see? */
-int mcp_guard_odd_balancers(void);
-
-/** Per-directory configuration if this request must have a session, else NULL. */
-const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r);
 
 /* ---- answer.c ---- */
 
@@ -143,7 +161,7 @@ const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r);
 void mcp_guard_note_error(request_rec *r, const char *reason);
 
 /**
- * 401 or 403 with the challenge of RFC 6750 and RFC 9728 (RS-2, RS-4, RS-7, RS-10), or 400, as JSON.
+ * 401, 403 or 400 as JSON, with the challenge of RFC 6750 and RFC 9728 (RS-2, RS-4, RS-7, RS-10).
  * @param error   error code; NULL when no token was sent (RFC 6750 section 3.1)
  * @param scopes  for the scope parameter; NULL: what this location and resource want
  * @return DONE (answered), or @a status in a subrequest
@@ -154,10 +172,10 @@ int mcp_guard_challenge(request_rec *r, mcp_guard_request_t *req, int status, co
 /** 503 + Retry-After: the store cannot be asked. Returns DONE or the status. */
 int mcp_guard_store_down(request_rec *r);
 
-/** 403 without a challenge: the caller is known, and no scope would help. Returns DONE or the status. */
+/** 403 without a challenge: the caller is known, and no scope would help. DONE or the status. */
 int mcp_guard_forbidden(request_rec *r);
 
-/** 403 with a JSON-RPC error that has no id, as TR-1 wants for a refused Origin. Returns DONE or the status. */
+/** 403 with a JSON-RPC error that has no id, as TR-1 wants for a refused Origin. DONE. */
 int mcp_guard_origin_refused(request_rec *r);
 
 /** An empty 204 with what err_headers_out holds. Returns DONE. */
@@ -165,10 +183,10 @@ int mcp_guard_no_content(request_rec *r);
 
 /* ---- origin.c ---- */
 
-/** header_parser: Origin against the allow-list (TR-1, T19), preflights, CORS headers for the answer. */
+/** header_parser: Origin against the allow-list (TR-1, T19), preflights, CORS headers. */
 int mcp_guard_check_origin(request_rec *r);
 
-/** Replace the backend's CORS headers in headers_out by ours, which are in err_headers_out already. */
+/** Drop the backend's CORS headers from headers_out: ours are in err_headers_out already. */
 void mcp_guard_clean_cors(request_rec *r);
 
 /** Complete @a conf with our own origins (issuer, resources). */
@@ -182,16 +200,16 @@ void mcp_guard_authn_init(mcp_keyring_t *ring, mcp_store_t *store);
 /** child_init: connections and locks of the store. */
 void mcp_guard_child_init(apr_pool_t *pchild);
 
-/** Verify the bearer token and set session, user and environment. Returns OK, or what the hook returns. */
+/** Verify the bearer token and set session, user and environment. OK, or what the hook returns. */
 int mcp_guard_authenticate(request_rec *r, mcp_guard_request_t *req);
 
 /** check_authn hook. */
 int mcp_guard_check_authn(request_rec *r);
 
-/** A session that this request may use because the request that it came from was verified for the same resource. */
+/** The session of the request that this one came from, if it was verified for the same resource. */
 const mcp_session_t *mcp_guard_inherited(request_rec *r, const mcp_resource_t *resource);
 
-/** The resource that the request calls: MCPGuardResource, or by path. NULL is a mistake in the configuration. */
+/** The resource that the request calls: MCPGuardResource, or by path. NULL: misconfigured. */
 const mcp_resource_t *mcp_guard_resource(request_rec *r, const mcp_guard_dir_t *dir);
 
 /** r->user, r->ap_auth_type and the environment (MCP_SUBJECT...) from the session. */
@@ -201,7 +219,7 @@ void mcp_guard_publish(request_rec *r, const mcp_session_t *session);
 
 void mcp_guard_register_authz(apr_pool_t *p);
 
-/** Is this one of our public endpoints, below a guarded location or not? To be asked after translate_name. */
+/** Is this one of our public endpoints? To be asked after translate_name. */
 int mcp_guard_is_public(request_rec *r);
 
 /** access_checker_ex: our public endpoints need nobody's permission under a guarded location. */
@@ -222,25 +240,28 @@ int mcp_guard_assert_session(request_rec *r);
 void mcp_session_cache_init(apr_pool_t *pchild);
 
 /**
- * The session of a token if it was verified less than @a age ago under the store's present generation.
+ * The session of a token that was verified less than @a age ago in the store's present generation.
  * @param digest  SHA-256 of the token
  * @return a copy in @a p, or NULL
  */
-const mcp_session_t *mcp_session_cache_get(apr_pool_t *p, const unsigned char digest[MCP_SHA256_LEN],
-                                           apr_time_t now, apr_interval_time_t age, apr_uint32_t generation);
+const mcp_session_t *mcp_session_cache_get(apr_pool_t *p,
+                                           const unsigned char digest[MCP_SHA256_LEN],
+                                           apr_time_t now, apr_interval_time_t age,
+                                           apr_uint32_t generation);
 
 /** Keep a copy of @a session. @a generation is the store's before the session was read from it. */
-void mcp_session_cache_put(const unsigned char digest[MCP_SHA256_LEN], apr_time_t now, apr_uint32_t generation,
-                           const mcp_session_t *session);
+void mcp_session_cache_put(const unsigned char digest[MCP_SHA256_LEN], apr_time_t now,
+                           apr_uint32_t generation, const mcp_session_t *session);
 
 /** Build a session from the grant and its token. */
-const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant, const mcp_access_token_t *token);
+const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant,
+                                      const mcp_access_token_t *token);
 
 /* ---- inject.c ---- */
 
 /**
- * Text made fit for a header: bytes that are not printable ASCII, "%", and spaces at either end become %XX of their
- * UTF-8 bytes, so that decodeURIComponent() and its kin give the text back.
+ * Text made fit for a header: bytes that are not printable ASCII, "%", and spaces at either end
+ * become %XX of their UTF-8 bytes, so that decodeURIComponent() and its kin give the text back.
  */
 const char *mcp_header_text(apr_pool_t *p, const char *text);
 
@@ -250,15 +271,16 @@ int mcp_guard_scrub(request_rec *r);
 /** fixups, last: refuse to hand the request to a backend that injection does not reach. */
 int mcp_guard_check_proxy(request_rec *r);
 
-/** mod_proxy's optional hook fixups: backend key and identity, after the Connection header was obeyed. */
+/** mod_proxy's optional hook fixups: key and identity, after the Connection header was obeyed. */
 int mcp_guard_inject(request_rec *r);
 
 /** Percent-decoding for comparisons: invalid sequences stay as they are. */
 char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len);
 
 /**
- * Remove what no client may send and no client may see from a query: `code`, x-functions-key, the configured key's name,
- * and whatever carries the key itself. Returns @a query itself when there was none, NULL when nothing is left.
+ * Remove what no client may send and no client may see from a query: `code`, x-functions-key, the
+ * configured key's name, and whatever carries the key itself. Returns @a query itself when there
+ * was none, NULL when nothing is left.
  */
 const char *mcp_guard_clean_query(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *query);
 
@@ -281,24 +303,25 @@ typedef struct {
 } mcp_endpoint_map_t;
 
 /**
- * The endpoint event's URI as the client must see it: a path of the gateway, without secrets (F6, W14).
+ * The endpoint event's URI as the client must see it: a path of the gateway, no secrets (F6, W14).
  * @param uri  relative, absolute path or absolute URI, as the backend wrote it
  * @return NULL when it must not pass (the key is still in it)
  */
 const char *mcp_endpoint_rewrite(const mcp_endpoint_map_t *map, const char *uri);
 
 /**
- * A scanner that finds the first endpoint event, however the stream is cut into reads. What it holds of an unfinished
- * event when the stream ends is dropped, as clients do with it.
+ * A scanner that finds the first endpoint event, however the stream is cut into reads. What it
+ * holds of an unfinished event when the stream ends is dropped, as clients do with it.
  */
 mcp_sse_t *mcp_sse_create(const mcp_endpoint_map_t *map);
 
 /**
  * Feed bytes; what may go on to the client is added to @a out.
- * @return APR_SUCCESS: go on; APR_EOF: the endpoint event went by, the rest needs no scanning (and what is left of
- *         @a data is in @a out); APR_EGENERAL: the stream must be cut
+ * @return APR_SUCCESS: go on; APR_EOF: the endpoint event went by, the rest needs no scanning (and
+ *         what is left of @a data is in @a out); APR_EGENERAL: the stream must be cut
  */
-apr_status_t mcp_sse_feed(mcp_sse_t *sse, const char *data, apr_size_t len, apr_bucket_brigade *out);
+apr_status_t mcp_sse_feed(mcp_sse_t *sse, const char *data, apr_size_t len,
+                          apr_bucket_brigade *out);
 
 /* ---- stream_guard.c, and the governor behind it: stream.h ---- */
 

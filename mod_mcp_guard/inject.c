@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What goes to the backend: nothing that only we may say comes from the client, and what it needs comes from us.
+/* What goes to the backend: nothing that only we may say comes from the client, and what it needs
+ * comes from us.
  *
- * Scrubbing is done in fixups, for whatever handler follows, and again in mod_proxy's own hook of that name, on the
- * copy of the headers that is sent. Injection happens only there: it runs after mod_proxy has deleted the headers that
- * the client's Connection header names, so a client cannot have ours deleted.
+ * Scrubbing is done in fixups, for whatever handler follows, and again in mod_proxy's own hook of
+ * that name, on the copy of the headers that is sent. Injection happens only there: it runs after
+ * mod_proxy has deleted the headers that the client's Connection header names, so a client cannot
+ * have ours deleted.
  */
 
 #include <string.h>
@@ -22,17 +24,19 @@
 APLOG_USE_MODULE(mcp_guard);
 
 #define RESERVED_PREFIX "x-mcp-"
-#define FUNCTIONS_KEY "x-functions-key" /* whatever the backend: a client's key never passes (F6) */
+#define FUNCTIONS_KEY "x-functions-key" /* whatever the backend: no client's key passes (F6) */
 #define TOKEN_PREFIX "mcpat."
 
 /* ---- names ---- */
 
-/* Backends that turn headers into variables make one of "-", "_" and other punctuation, and of upper and lower case
- * (T24): so do we. True when @a name begins with @a pattern; *rest is what follows. */
+/* Backends that turn headers into variables make one of "-", "_" and other punctuation, and of
+ * upper and lower case (T24): so do we. True when @a name begins with @a pattern; *rest is what
+ * follows. */
 static int begins_with(const char *name, const char *pattern, const char **rest)
 {
     for (; *pattern; pattern++, name++) {
-        if (apr_isalnum(*pattern) ? apr_tolower(*name) != apr_tolower(*pattern) : !*name || apr_isalnum(*name)) {
+        if (apr_isalnum(*pattern) ? apr_tolower(*name) != apr_tolower(*pattern)
+                                  : !*name || apr_isalnum(*name)) {
             return 0;
         }
     }
@@ -54,18 +58,20 @@ static int is_reserved(const mcp_guard_dir_t *dir, const char *name)
 
     /* Most headers are done with after one letter, X-Forwarded-* after three. */
     if ((*name | 0x20) == 'x' && name[1]) {
-        if ((name[2] | 0x20) == 'm' ? begins_with(name, RESERVED_PREFIX, &rest) : same_name(name, FUNCTIONS_KEY)) {
+        if ((name[2] | 0x20) == 'm' ? begins_with(name, RESERVED_PREFIX, &rest)
+                                    : same_name(name, FUNCTIONS_KEY)) {
             return 1;
         }
     }
-    return dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0 && same_name(name, dir->key->header);
+    return dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0
+           && same_name(name, dir->key->header);
 }
 
 /* Query parameters that carry a key: Azure Functions takes it as `code` just as well. */
 static int is_secret_param(const mcp_guard_dir_t *dir, const char *name)
 {
     return same_name(name, "code") || same_name(name, FUNCTIONS_KEY)
-        || (dir->key && same_name(name, dir->key->header));
+           || (dir->key && same_name(name, dir->key->header));
 }
 
 /* ---- query ---- */
@@ -82,7 +88,8 @@ char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len)
     apr_size_t i;
 
     for (i = 0; i < len; i++) {
-        if (text[i] == '%' && i + 2 < len && apr_isxdigit(text[i + 1]) && apr_isxdigit(text[i + 2])) {
+        if (text[i] == '%' && i + 2 < len && apr_isxdigit(text[i + 1])
+            && apr_isxdigit(text[i + 2])) {
             *at++ = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
             i += 2;
         }
@@ -95,7 +102,8 @@ char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len)
 }
 
 /* One name=value of a query that must not pass. */
-static int is_secret_pair(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *pair, apr_size_t len)
+static int is_secret_pair(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *pair,
+                          apr_size_t len)
 {
     const char *equals = memchr(pair, '=', len);
     apr_size_t name_len = equals ? (apr_size_t)(equals - pair) : len;
@@ -105,10 +113,11 @@ static int is_secret_pair(apr_pool_t *p, const mcp_guard_dir_t *dir, const char 
     if (is_secret_param(dir, name)) {
         return 1;
     }
-    /* Under whatever name: the key itself, and our token, which is never accepted from the query (RS-8) and must not
-     * be passed on either (RS-9). */
+    /* Under whatever name: the key itself, and our token, which is never accepted from the query
+     * (RS-8) and must not be passed on either (RS-9). */
     return (dir->key && mcp_secret_equal(value, dir->key->value))
-        || (same_name(name, "access_token") && !strncmp(value, TOKEN_PREFIX, sizeof(TOKEN_PREFIX) - 1));
+           || (same_name(name, "access_token")
+               && !strncmp(value, TOKEN_PREFIX, sizeof(TOKEN_PREFIX) - 1));
 }
 
 const char *mcp_guard_clean_query(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *query)
@@ -175,7 +184,8 @@ static const char *clean_cookies(apr_pool_t *p, const char *header)
     return kept;
 }
 
-/* Drop reserved names from a Connection header: whoever obeys it later must not delete what we inject. */
+/* Drop reserved names from a Connection header: whoever obeys it later must not delete what we
+ * inject. */
 static const char *clean_connection(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *header)
 {
     const char *kept = NULL;
@@ -209,7 +219,8 @@ static void set_or_unset(apr_table_t *headers, const char *name, const char *val
     }
 }
 
-/* Unset every header that @a dir reserves. apr_table_unset closes the gap, so the index stays where it is. */
+/* Unset every header that @a dir reserves. apr_table_unset closes the gap, so the index stays where
+ * it is. */
 static void unset_reserved(const mcp_guard_dir_t *dir, apr_table_t *headers)
 {
     int i = 0;
@@ -238,8 +249,9 @@ static void scrub_query(request_rec *r, const mcp_guard_dir_t *dir)
         const char *clean = mcp_guard_clean_query(r->pool, dir, mark + 1);
 
         if (clean != mark + 1) {
-            r->filename = apr_pstrcat(r->pool, apr_pstrmemdup(r->pool, r->filename, (apr_size_t)(mark - r->filename)),
-                                      clean ? "?" : NULL, clean, NULL);
+            r->filename = apr_pstrcat(
+                r->pool, apr_pstrmemdup(r->pool, r->filename, (apr_size_t)(mark - r->filename)),
+                clean ? "?" : NULL, clean, NULL);
         }
     }
 }
@@ -250,8 +262,8 @@ int mcp_guard_scrub(request_rec *r)
     const mcp_guard_dir_t *dir = ap_get_module_config(r->per_dir_config, &mcp_guard_module);
     const char *value;
 
-    /* Nobody vouches for a caller whom another AuthType, or AuthType None inside a guarded location, lets in: least of
-     * all the caller (T24, T47). */
+    /* Nobody vouches for a caller whom another AuthType, or AuthType None inside a guarded
+     * location, lets in: least of all the caller (T24, T47). */
     if (dir->guarded != MCP_GUARDED_UNSET) {
         unset_reserved(dir, r->headers_in);
     }
@@ -327,11 +339,13 @@ int mcp_guard_inject(request_rec *r)
         return DECLINED;
     }
     unset_reserved(req->dir, headers);
-    authorization = apr_table_get(headers, "Authorization"); /* an administrator's, by RequestHeader */
+    /* Whose is it? An administrator may set one by RequestHeader. */
+    authorization = apr_table_get(headers, "Authorization");
     if (authorization && strstr(authorization, TOKEN_PREFIX)) {
         apr_table_unset(headers, "Authorization");
     }
-    /* An answer that may be an event stream comes plain (TR-14), and the endpoint event must be readable. */
+    /* An answer that may be an event stream comes plain (TR-14), and the endpoint event must be
+     * readable. */
     apr_table_unset(headers, "Accept-Encoding");
     if (req->dir->identity) {
         add_header(headers, "X-MCP-Subject", session->subject_header);
@@ -369,18 +383,19 @@ int mcp_guard_check_proxy(request_rec *r)
     const mcp_guard_request_t *req = mcp_guard_known(r);
     const char *url;
 
-    if (!req || !req->session || (!req->dir->key && !req->dir->identity) || !(url = proxied_url(r))) {
+    if (!req || !req->session || (!req->dir->key && !req->dir->identity)
+        || !(url = proxied_url(r))) {
         return DECLINED;
     }
     if (!strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8)) {
         return DECLINED;
     }
-    if (!strncasecmp(url, "balancer://", 11) && !mcp_guard_odd_balancers()) {
+    if (!strncasecmp(url, "balancer://", 11) && !mcp_guard_collected.odd_balancers) {
         return DECLINED;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  MCP_LOG(0440) "key and identity can be given to http and https backends only, not to %.*s; refusing. "
-                  "Use such a backend, or MCPGuardIdentityHeaders Off and no MCPGuardBackendKey",
-                  (int)strcspn(url, ":"), url);
+                  MCP_LOG(0440) "key and identity can be given to http and https backends only, "
+                  "not to %.*s; refusing. Use such a backend, or MCPGuardIdentityHeaders Off and "
+                  "no MCPGuardBackendKey", (int)strcspn(url, ":"), url);
     return HTTP_INTERNAL_SERVER_ERROR;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mod_mcp_guard: lets only holders of a sealed token of mod_mcp_oauth through to an MCP server behind mod_proxy.
+/* mod_mcp_guard: lets only holders of a sealed token through to an MCP server behind mod_proxy.
  * This file is the table of contents: which hook does what, and where (guard.h). */
 
 #include <string.h>
@@ -65,8 +65,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !mcp_guard_in_use(s)) {
         return OK;
     }
-    if (mcp_shared_post_config(shared_conf(s), &ring, &store, s, pconf, ptemp) != APR_SUCCESS ||
-        mcp_guard_config_finish(s, pconf) != APR_SUCCESS) {
+    if (mcp_shared_post_config(shared_conf(s), &ring, &store, s, pconf, ptemp) != APR_SUCCESS
+        || mcp_guard_config_finish(s, pconf) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mcp_guard_authn_init(ring, store);
@@ -118,22 +118,25 @@ static void register_hooks(apr_pool_t *p)
 {
     static const char *const after_rewrite[] = {"mod_rewrite.c", NULL};
     static const char *const before_proxy[] = {"mod_proxy.c", NULL};
-    static const char *const before_mappers[] = {"mod_proxy.c", "mod_rewrite.c", "mod_alias.c", NULL};
+    static const char *const before_all[] = {"mod_proxy.c", "mod_rewrite.c", "mod_alias.c", NULL};
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 
-    ap_hook_translate_name(claim_metadata, NULL, before_mappers, APR_HOOK_FIRST);
+    ap_hook_translate_name(claim_metadata, NULL, before_all, APR_HOOK_FIRST);
     ap_hook_map_to_storage(no_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(answer_metadata, NULL, NULL, APR_HOOK_FIRST);
 
     ap_hook_header_parser(mcp_guard_check_origin, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_check_access_ex(mcp_guard_access_ex, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_access_ex(mcp_guard_access_ex, NULL, NULL, APR_HOOK_REALLY_FIRST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_force_authn(mcp_guard_force_authn, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_check_authn(mcp_guard_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
-    ap_hook_check_authz(mcp_guard_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authn(mcp_guard_check_authn, NULL, NULL, APR_HOOK_MIDDLE,
+                        AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authz(mcp_guard_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST,
+                        AP_AUTH_INTERNAL_PER_CONF);
     mcp_guard_register_authz(p);
 
     ap_hook_fixups(mcp_guard_assert_session, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -147,6 +150,6 @@ static void register_hooks(apr_pool_t *p)
 }
 
 module AP_MODULE_DECLARE_DATA mcp_guard_module = {
-    STANDARD20_MODULE_STUFF, mcp_guard_create_dir,    mcp_guard_merge_dir, mcp_guard_create_server,
-    mcp_guard_merge_server,  mcp_guard_commands,      register_hooks,
+    STANDARD20_MODULE_STUFF, mcp_guard_create_dir, mcp_guard_merge_dir, mcp_guard_create_server,
+    mcp_guard_merge_server,  mcp_guard_commands,   register_hooks,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Browsers: Origin against the allow-list on every transport path (TR-1, T19), preflights, CORS headers (W19). */
+/* Browsers: Origin against the allow-list on every transport path (TR-1, T19), preflights, CORS
+ * headers (W19). */
 
 #include <string.h>
 
@@ -35,8 +36,8 @@ static void add_origin(apr_array_header_t *origins, const char *origin)
     }
 }
 
-/* The origin of one of our own URLs. On loopback its other names too: a page at http://localhost:8080 can only come
- * from whoever serves that port, and people type either name. */
+/* The origin of one of our own URLs. On loopback its other names too: a page at
+ * http://localhost:8080 comes from whoever serves that port, and people type either name. */
 static void add_own(apr_pool_t *p, apr_array_header_t *origins, const char *uri)
 {
     static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
@@ -83,8 +84,8 @@ void mcp_guard_collect_origins(apr_pool_t *p, mcp_guard_server_t *conf)
     }
 }
 
-/* Browsers send scheme and host in lower case and leave out the default port: a plain comparison will do. "null" (a
- * sandboxed or local page) is nobody's name, so not even "*" lets it in (T19). */
+/* Browsers send scheme and host in lower case and leave out the default port: a plain comparison
+ * will do. "null" (a sandboxed or local page) is nobody: not even "*" lets it in (T19). */
 static int is_allowed(const mcp_guard_server_t *conf, const char *origin)
 {
     int i;
@@ -94,11 +95,13 @@ static int is_allowed(const mcp_guard_server_t *conf, const char *origin)
             return 1;
         }
     }
-    return conf->any_origin && strcmp(origin, "null") && !strpbrk(origin, ", \t\"<>") && strstr(origin, "://");
+    return conf->any_origin && strcmp(origin, "null") && !strpbrk(origin, ", \t\"<>")
+           && strstr(origin, "://");
 }
 
-/* Access-Control-Allow-Headers: what the browser wants to send if it is a plain list of names (Mcp-Param-* cannot be
- * known beforehand, TR-9; reserved names are scrubbed whoever sends them), else the usual ones. */
+/* Access-Control-Allow-Headers: what the browser wants to send if it is a plain list of names
+ * (Mcp-Param-* cannot be known beforehand, TR-9; reserved names are scrubbed whoever sends them),
+ * else the usual ones. */
 static const char *allowed_headers(request_rec *r)
 {
     const char *wanted = apr_table_get(r->headers_in, "Access-Control-Request-Headers");
@@ -141,7 +144,8 @@ int mcp_guard_check_origin(request_rec *r)
     /* httpd joins repeated headers with a comma, which no origin has. */
     if (duplicate || !conf->origins || !is_allowed(conf, origin)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      MCP_LOG(0410) "refused Origin %s; MCPAllowOrigin would let it in", mcp_log_text(r->pool, origin));
+                      MCP_LOG(0410) "refused Origin %s; MCPAllowOrigin would let it in",
+                      mcp_log_text(r->pool, origin));
         return mcp_guard_origin_refused(r);
     }
     mcp_guard_request(r)->cors_origin = origin;
@@ -149,7 +153,8 @@ int mcp_guard_check_origin(request_rec *r)
     apr_table_setn(r->err_headers_out, "Access-Control-Expose-Headers", MCP_CORS_EXPOSE_HEADERS);
     apr_table_mergen(r->err_headers_out, "Vary", "Origin");
     /* A preflight never carries a token: the guard answers, and nothing reaches the backend. */
-    if (r->method_number == M_OPTIONS && apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
+    if (r->method_number == M_OPTIONS
+        && apr_table_get(r->headers_in, "Access-Control-Request-Method")) {
         return answer_preflight(r);
     }
     return DECLINED;

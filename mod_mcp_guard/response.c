@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way back: one output filter that looks at the backend's headers and steps aside. Everything but a legacy event
- * stream goes on untouched, uncopied and unbuffered (TR-4, TR-5, TR-14); that one is scanned up to its endpoint event. */
+/* The way back: one output filter that looks at the backend's headers and steps aside. Everything
+ * but a legacy event stream goes on untouched, uncopied and unbuffered (TR-4, TR-5, TR-14); that
+ * one is scanned up to its endpoint event. */
 
 #include <string.h>
 
@@ -18,7 +19,8 @@ APLOG_USE_MODULE(mcp_guard);
 
 static ap_filter_rec_t *filter_handle;
 
-/* The path by which mod_proxy calls the backend, from r->filename: proxy:[unix:/socket|]scheme://authority/path?query */
+/* The path by which mod_proxy calls the backend, from r->filename:
+ * proxy:[unix:/socket|]scheme://authority/path?query */
 static const char *backend_path(request_rec *r)
 {
     const char *url = r->filename + sizeof("proxy:") - 1;
@@ -56,21 +58,25 @@ static void prepare_stream(request_rec *r)
     apr_table_setn(r->subprocess_env, "no-brotli", "1");
 }
 
-/* Only a GET answer of the legacy transport has an endpoint event. Streamable HTTP's GET stream is told by the session
- * id in the backend's answer; nothing that the client sends may switch the scanner off. */
+/* Only a GET answer of the legacy transport has an endpoint event. Streamable HTTP's GET stream is
+ * told by the session id in the backend's answer; nothing that the client sends may switch the
+ * scanner off. */
 static int needs_scanner(request_rec *r)
 {
-    return r->method_number == M_GET && r->proxyreq && r->filename && !strncmp(r->filename, "proxy:", 6)
-        && !apr_table_get(r->headers_out, "Mcp-Session-Id");
+    return r->method_number == M_GET && r->proxyreq && r->filename
+           && !strncmp(r->filename, "proxy:", 6)
+           && !apr_table_get(r->headers_out, "Mcp-Session-Id");
 }
 
-/* Give up: nothing of what the backend says may go on. Once headers are out, the connection ends without a last chunk. */
+/* Give up: nothing of what the backend says may go on. Once headers are out, the connection ends
+ * without a last chunk. */
 static apr_status_t cut(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
 
     apr_brigade_cleanup(bb);
-    APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, f->c->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(
+        bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, f->c->bucket_alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
     r->connection->keepalive = AP_CONN_CLOSE;
     ap_remove_output_filter(f);
@@ -87,8 +93,8 @@ static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
 
     if (encoding && ap_cstr_casecmp(encoding, "identity")) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      MCP_LOG(0450) "the backend sends an encoded event stream, whose endpoint event cannot be read; "
-                      "refusing it. Switch compression off there");
+                      MCP_LOG(0450) "the backend sends an encoded event stream, whose endpoint "
+                      "event cannot be read; refusing it. Switch compression off there");
         return NULL;
     }
     map = apr_palloc(r->pool, sizeof(*map));
@@ -100,7 +106,8 @@ static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
     return mcp_sse_create(map);
 }
 
-/* Feed one brigade through the scanner. Data goes to @a out, everything else moves there in its order. */
+/* Feed one brigade through the scanner. Data goes to @a out, everything else moves there in its
+ * order. */
 static apr_status_t scan(mcp_sse_t *sse, apr_bucket_brigade *bb, apr_bucket_brigade *out)
 {
     while (!APR_BRIGADE_EMPTY(bb)) {
@@ -160,7 +167,8 @@ static apr_status_t response_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     }
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      MCP_LOG(0451) "the backend's endpoint event cannot be made fit for clients; cutting the stream");
+                      MCP_LOG(0451) "the backend's endpoint event cannot be made fit for clients; "
+                      "cutting the stream");
         return cut(f, bb);
     }
     rv = ap_pass_brigade(f->next, out);
@@ -180,5 +188,6 @@ void mcp_guard_insert_filter(request_rec *r)
 void mcp_guard_register_filter(apr_pool_t *p)
 {
     (void)p;
-    filter_handle = ap_register_output_filter("MCP_GUARD", response_filter, NULL, AP_FTYPE_RESOURCE);
+    filter_handle =
+        ap_register_output_filter("MCP_GUARD", response_filter, NULL, AP_FTYPE_RESOURCE);
 }

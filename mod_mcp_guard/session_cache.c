@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Verified sessions, kept for a moment in each process (MCPSessionCache), because a look-up is the guard's largest cost.
+/* Verified sessions, kept for a moment in each process (MCPSessionCache): a look-up is what costs
+ * the guard most.
  *
- *   SETS sets of WAYS slots; the token's SHA-256 chooses the set; STRIPES mutexes guard SETS / STRIPES sets each
+ *   SETS sets of WAYS slots; the token's SHA-256 chooses the set; each of STRIPES mutexes guards
+ *   SETS / STRIPES sets
  *
  *   slot | token digest[32] | verified at | store generation | -> session block (malloc) |
  *
- * A hit needs the same digest, an age within the limit, and the store's generation: that counter moves with each
- * revocation on this host, so such a session is looked up again at once. Tokens themselves are not kept. Nothing
- * grows: a full set gives up its oldest slot, and over-large sessions are not kept at all.
+ * A hit needs the same digest, an age within the limit, and the store's generation: that counter
+ * moves with each revocation on this host, so such a session is looked up again at once. Tokens
+ * themselves are not kept. Nothing grows: a full set gives up its oldest slot, and over-large
+ * sessions are not kept at all.
  */
 
 #include <stdlib.h>
@@ -29,7 +32,7 @@ typedef struct {
     apr_time_t verified;     /* 0: empty slot */
     apr_uint32_t generation; /* of the store before the look-up */
     mcp_session_t *session;
-    apr_size_t room;         /* allocated bytes */
+    apr_size_t room; /* allocated bytes */
 } slot_t;
 
 static struct {
@@ -54,7 +57,8 @@ void mcp_session_cache_init(apr_pool_t *pchild)
     int i;
 
     for (i = 0; i < STRIPES; i++) {
-        if (apr_thread_mutex_create(&cache.mutexes[i], APR_THREAD_MUTEX_DEFAULT, pchild) != APR_SUCCESS) {
+        if (apr_thread_mutex_create(&cache.mutexes[i], APR_THREAD_MUTEX_DEFAULT, pchild)
+            != APR_SUCCESS) {
             return; /* it works without, only slower */
         }
     }
@@ -89,8 +93,10 @@ static slot_t *find_set(const unsigned char digest[MCP_SHA256_LEN], apr_thread_m
     return &cache.slots[set * WAYS];
 }
 
-const mcp_session_t *mcp_session_cache_get(apr_pool_t *p, const unsigned char digest[MCP_SHA256_LEN],
-                                           apr_time_t now, apr_interval_time_t age, apr_uint32_t generation)
+const mcp_session_t *mcp_session_cache_get(apr_pool_t *p,
+                                           const unsigned char digest[MCP_SHA256_LEN],
+                                           apr_time_t now, apr_interval_time_t age,
+                                           apr_uint32_t generation)
 {
     apr_thread_mutex_t *mutex;
     mcp_session_t *found = NULL;
@@ -117,8 +123,8 @@ const mcp_session_t *mcp_session_cache_get(apr_pool_t *p, const unsigned char di
     return found;
 }
 
-void mcp_session_cache_put(const unsigned char digest[MCP_SHA256_LEN], apr_time_t now, apr_uint32_t generation,
-                           const mcp_session_t *session)
+void mcp_session_cache_put(const unsigned char digest[MCP_SHA256_LEN], apr_time_t now,
+                           apr_uint32_t generation, const mcp_session_t *session)
 {
     apr_thread_mutex_t *mutex;
     slot_t *set;
@@ -155,7 +161,8 @@ void mcp_session_cache_put(const unsigned char digest[MCP_SHA256_LEN], apr_time_
     apr_thread_mutex_unlock(mutex);
 }
 
-const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant, const mcp_access_token_t *token)
+const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant,
+                                      const mcp_access_token_t *token)
 {
     const char *texts[MCP_SESSION_STRINGS];
     apr_size_t lengths[MCP_SESSION_STRINGS];
