@@ -20,9 +20,9 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
     '--disable-component-update', '--disable-sync'];
 
 /** A browser with an empty profile of its own; without JavaScript unless asked for. */
-async function openBrowser(t, { javaScriptEnabled = false } = {}) {
+async function openBrowser(t, { javaScriptEnabled = false, ignoreHTTPSErrors = false } = {}) {
     const profile = await mkdtemp(join(tmpdir(), 'mcp-chromium-'));
-    const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS, headless: true, javaScriptEnabled });
+    const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS, headless: true, javaScriptEnabled, ignoreHTTPSErrors });
     const page = context.pages()[0] ?? await context.newPage();
     const complaints = [];
     page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
@@ -157,5 +157,32 @@ test('in Chromium', { timeout: 300_000 }, async (t) => {
         await page.goto(site);
         const [response] = await Promise.all([page.waitForResponse(`${world.base}/consent`), page.getByRole('button', { name: 'win' }).click()]);
         assert.equal(response.status(), 403);
+    });
+});
+
+test('in Chromium, on https', { timeout: 120_000 }, async (t) => {
+    const world = await openWorld(t, { backend: false, httpd: { tls: true } });
+    const [account] = world.provider.accounts;
+
+    await t.test('consent, sign-in and back to a loopback listener, twice: __Host- cookies and redirects from https to http', async (u) => {
+        const { context, page, complaints } = await openBrowser(u, { ignoreHTTPSErrors: true });
+        const app = await listener(u);
+        const client = new OAuthClient(world, { redirectUri: app.uri, resource: `${world.base}/echo` });
+        await client.register();
+        for (const time of [1, 2]) {
+            await page.goto(client.authorizeUrl());
+            await page.getByRole('button', { name: 'Allow' }).click();
+            if (time === 1) {
+                const cookies = (await context.cookies(world.base)).filter(({ name }) => /mcp/.test(name));
+                assert.equal(cookies.length, 2);
+                for (const { name, secure, httpOnly, sameSite } of cookies) assert.deepEqual([name.startsWith('__Host-'), secure, httpOnly, sameSite], [true, true, true, 'Lax']);
+                await signIn(page, account);
+            }
+            await app.arrived(time);
+            const answer = new URL(app.seen.filter(({ url }) => url.startsWith('/callback')).at(-1).url, app.uri).searchParams;
+            assert.equal(answer.get('state'), client.state);
+            assert.equal((await client.redeem(answer.get('code'))).status, 200);
+        }
+        assert.deepEqual(complaints.filter((text) => /Content Security Policy|Refused/i.test(text)), []);
     });
 });

@@ -84,9 +84,10 @@ async function inspector(world) {
     const xdg = join(home, 'xdg-open');
     await writeFile(xdg, `#!/bin/sh\nexec "${browser}" "$@"\n`);
     await chmod(xdg, 0o755);
-    const inspect = async (...args) => {
-        const cli = new Process(process.execPath, [join(TOP, 'node_modules/.bin/mcp-inspector'), '--cli', '--server-url', `${world.base}/mcp`,
-            '--transport', 'http', '--format', 'json', '-q', ...args], { env });
+    const inspect = (...args) => inspectAt('/mcp', 'http', ...args);
+    const inspectAt = async (path, transport, ...args) => {
+        const cli = new Process(process.execPath, [join(TOP, 'node_modules/.bin/mcp-inspector'), '--cli', '--server-url', world.base + path,
+            '--transport', transport, '--format', 'json', '-q', ...args], { env });
         await cli.done({ ms: 90_000 });
         return JSON.parse(cli.stdout.trim().split('\n').at(-1)).result;
     };
@@ -96,6 +97,15 @@ async function inspector(world) {
     assert.equal(textOf(saved), "Snippet 'by Inspector' saved successfully");
     const modern = await inspect('--method', 'tools/call', '--tool-name', 'get_snippet', '--tool-arg', 'snippetname=inspected', '--stored-auth-only', '--protocol-era', 'modern');
     assert.equal(textOf(modern), 'by Inspector');
+
+    // a new sign-in takes the old one back (RFC 7009)
+    const revocations = () => world.httpd.accessLog().match(/"POST \/revoke HTTP\/1\.1" 200/g)?.length ?? 0;
+    const before = revocations();
+    assert.equal((await inspect('--method', 'tools/list', '--relogin')).tools.length, 3);
+    assert.ok(revocations() > before, 'it was revoked');
+
+    const legacy = await inspectAt('/mcp/sse', 'sse', '--method', 'tools/call', '--tool-name', 'get_snippet', '--tool-arg', 'snippetname=inspected');
+    assert.equal(textOf(legacy), 'by Inspector');
 }
 
 /** What all of the above left in the function app's record. */

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
-import { request, headerLines } from './lib/http.mjs';
+import { challenge, request, headerLines } from './lib/http.mjs';
 import { OAuthClient, pkce } from './lib/oauth.mjs';
 import { forms, unescapeHtml } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
@@ -14,6 +14,7 @@ const call = async (world, token, path = '/echo') =>
     (await request(`${world.base}${path}`, { json: {}, headers: { Authorization: `Bearer ${token}` } })).status;
 
 const error = (response) => response.json().error;
+const challengeUrl = (response) => challenge(response).resource_metadata;
 
 /** How many records a redis store holds. */
 function redisKeys(port) {
@@ -44,7 +45,7 @@ suite('metadata', { backend: false }, async (it, world) => {
             assert.equal(metadata.revocation_endpoint, `${base}/revoke`);
             assert.deepEqual(metadata.response_types_supported, ['code']);
             assert.deepEqual(metadata.code_challenge_methods_supported, ['S256']);
-            assert.deepEqual(metadata.token_endpoint_auth_methods_supported, ['none']);
+            assert.deepEqual(metadata.token_endpoint_auth_methods_supported, ['none', 'private_key_jwt']);
             assert.deepEqual(metadata.grant_types_supported, ['authorization_code', 'refresh_token']);
             assert.equal(metadata.authorization_response_iss_parameter_supported, true);
             assert.ok(!metadata.scopes_supported.includes('offline_access'), 'AS-16');
@@ -235,6 +236,63 @@ suite('nothing before sign-in writes to the store', { backend: false, store: 're
         await client.register();
         await world.person().visit(client.authorizeUrl(), { pause: 'sign-in' });
         assert.equal(await redisKeys(world.store.port), before);
+    });
+});
+
+/** All keys and values of a redis store, as one text. */
+function redisDump(port) {
+    return new Promise((resolve, reject) => {
+        let text = '';
+        const ask = `local out = '' for _, k in ipairs(redis.call('KEYS', '*')) do out = out .. k .. ' ' .. redis.call('GET', k) .. ' ' end return out`;
+        const socket = connect(port, '127.0.0.1', () => socket.write(`*3\r\n$4\r\nEVAL\r\n$${ask.length}\r\n${ask}\r\n$1\r\n0\r\n`));
+        socket.setTimeout(500, () => { socket.destroy(); resolve(text); });
+        socket.on('data', (data) => { text += data.toString('latin1'); });
+        socket.once('error', reject);
+    });
+}
+
+suite('records in the store', { backend: false, store: 'redis' }, async (it, world) => {
+    await it('are sealed, and their keys tell nothing', async () => {
+        const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+        const tokens = await client.signIn();
+        await client.refresh(tokens.refresh_token);
+        const dump = await redisDump(world.store.port);
+        assert.ok(dump.length > 500, 'there are records');
+        const [account] = world.provider.accounts;
+        for (const plain of [account.sub, account.name, account.email, 'snippets', 'test client', world.base, tokens.access_token.slice(10), tokens.refresh_token.slice(10), client.clientId.slice(10), '"at"', '"rt"']) {
+            assert.ok(!dump.includes(plain), plain);
+        }
+    });
+});
+
+suite('on https', { backend: false, httpd: { tls: true } }, async (it, world) => {
+    const client = new OAuthClient(world, { redirectUri: 'https://client.example/cb', resource: `${world.base}/echo` });
+
+    await it('cookies have the __Host- prefix and are Secure (CP-9), and the whole flow works', async () => {
+        await client.register();
+        const person = world.person();
+        const page = await person.visit(client.authorizeUrl(), { pause: 'consent' });
+        const allowed = await person.submit(page, page.form, {}, page.button);
+        const set = [...headerLines(page, 'set-cookie'), ...headerLines(allowed, 'set-cookie')];
+        assert.deepEqual(set.map((line) => line.replace(/^(__Host-mcp-(browser|tx-)).*/, '$1')), ['__Host-mcp-browser', '__Host-mcp-tx-']);
+        for (const line of set) for (const attribute of [/; Path=\/(;|$)/, /; Secure(;|$)/, /; HttpOnly(;|$)/, /; SameSite=Lax(;|$)/]) assert.match(line, attribute);
+        for (const line of set) assert.doesNotMatch(line, /Domain=/i);
+        const { code } = await client.authorize(world.person());
+        const tokens = (await client.redeem(code)).json();
+        assert.equal(await call(world, tokens.access_token), 200);
+        assert.equal(challengeUrl(await request(`${world.base}/echo`, { json: {} })), `${world.base}/.well-known/oauth-protected-resource/echo`);
+    });
+
+    await it('a cookie without the prefix, as another port or plain http could set it, does not count', async () => {
+        const person = world.person();
+        const url = await person.visit(client.authorizeUrl(), { stop: (next) => next.startsWith(`${world.base}/oauth-callback`) });
+        for (const name of person.jar.names(world.base)) {
+            person.jar.set(world.base, name.replace('__Host-', ''), person.jar.get(world.base, name));
+            person.jar.delete(world.base, name);
+        }
+        const response = await person.go(url);
+        assert.equal(response.status, 403);
+        assert.equal(response.headers.location, undefined);
     });
 });
 

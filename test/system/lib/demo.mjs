@@ -28,6 +28,6 @@ export async function startBackend(world, key, args = []) {
     const record = join(world.httpd.root, 'backend.jsonl');
     const app = new Process(process.execPath, [join(TOP, 'examples/functions-snippets/main.mjs'),
         '--key-file', keyFile, '--record', record, ...args]);
-    const [, url] = await app.says(/^ready: (\S+)/m, 60_000);
+    const [, url] = await app.says(/^ready: (\S+)/m, 60_000).catch(async (error) => { await app.stop(); throw error; });
     return { url, record, process: app, stop: () => app.stop('SIGTERM') };
 }

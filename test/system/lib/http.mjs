@@ -2,6 +2,7 @@
 // Plain HTTP as a test needs it: no redirects followed, no header added or merged, repeated headers possible.
 
 import http from 'node:http';
+import https from 'node:https';
 
 /**
  * One request.
@@ -24,7 +25,9 @@ export function request(url, { method, headers = {}, body, json, ms = 20_000, ag
         all['Content-Length'] = Buffer.byteLength(body);
     }
     return new Promise((resolve, reject) => {
-        const outgoing = http.request(url, { method: method ?? (body === undefined ? 'GET' : 'POST'), headers: all, agent });
+        const { request: send } = String(url).startsWith('https:') ? https : http;
+        // certificates are the test's own
+        const outgoing = send(url, { method: method ?? (body === undefined ? 'GET' : 'POST'), headers: all, agent, rejectUnauthorized: false });
         outgoing.setTimeout(ms, () => outgoing.destroy(new Error(`no answer within ${ms} ms: ${url}`)));
         outgoing.once('error', reject);
         outgoing.once('response', (raw) => {

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { request } from './http.mjs';
 import { Process, freePort, reachable, sleep, until } from './proc.mjs';
 
 export const TOP = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -44,13 +45,14 @@ export class Httpd {
     /**
      * @param conf     text of the site configuration, after LoadModule and the like
      * @param options  modules: further modules of the distribution; mpm: directives that replace the defaults;
-     *                 mcp: load our modules (default true); env: environment
+     *                 mcp: which of our modules to load; env: environment; tls: speak https, with a certificate of its own
      */
-    constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {} } = {}) {
+    constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {}, tls = false } = {}) {
         this.root = root;
         this.port = port;
-        this.base = `http://127.0.0.1:${port}`;
-        this.modules = modules;
+        this.tls = tls;
+        this.base = `http${tls ? 's' : ''}://127.0.0.1:${port}`;
+        this.modules = tls ? ['ssl', ...modules] : modules;
         this.mpm = mpm ?? 'StartServers 2\nServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMinSpareThreads 50\nMaxSpareThreads 100';
         this.mcp = mcp;
         this.env = env;
@@ -71,6 +73,17 @@ export class Httpd {
         const path = join(this.root, name);
         await writeFile(path, text, { mode });
         return path;
+    }
+
+    /** Directives that make the server speak https. */
+    async #certificate() {
+        if (!this.tls) return '';
+        const [key, cert] = [join(this.root, 'conf/key.pem'), join(this.root, 'conf/cert.pem')];
+        if (!existsSync(cert)) {
+            execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1',
+                '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+        }
+        return `SSLEngine On\nSSLCertificateFile "${cert}"\nSSLCertificateKeyFile "${key}"`;
     }
 
     async configure(site) {
@@ -100,6 +113,7 @@ KeepAlive On
 KeepAliveTimeout 5
 GracefulShutdownTimeout 5
 ${this.mpm}
+${await this.#certificate()}
 <Directory />
     AllowOverride None
     Require all denied
@@ -135,7 +149,7 @@ ${site}
     // The first request proves that a child serves, not just that the parent listens.
     async #stamp() {
         await until(async () => {
-            try { return (await fetch(`${this.base}/plain.txt`)).ok; } catch { return false; }
+            try { return (await request(`${this.base}/plain.txt`)).status === 200; } catch { return false; }
         }, 'the first answer of httpd');
     }
 

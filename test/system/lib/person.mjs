@@ -99,6 +99,8 @@ export class Person {
         };
         const cookie = this.jar.header(url);
         if (cookie) headers.Cookie = cookie;
+        const { pathname, searchParams } = new URL(url);
+        if (pathname.endsWith('/oauth-callback')) this.onSecret?.("provider's code", searchParams.get('code'));
         const response = await request(url, { ...options, headers });
         this.jar.take(url, response);
         this.trace.push({ method: options.method ?? (options.body ? 'POST' : 'GET'), url: String(url), status: response.status });

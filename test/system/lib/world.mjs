@@ -34,10 +34,8 @@ export class World {
             world.base = world.httpd.base;
             world.echo = await startEcho();
             world.store = await startStore(options.store ?? 'shmcb', world.httpd.root, options.storePort);
-            [world.provider, world.backend] = await Promise.all([
-                options.provider === false ? null : startProvider(world),
-                options.backend === false ? null : startBackend(world, FUNCTION_KEY),
-            ]);
+            if (options.provider !== false) world.provider = await startProvider(world);
+            if (options.backend !== false) world.backend = await startBackend(world, FUNCTION_KEY);
             await world.files();
             await options.before?.(world);
             await world.httpd.configure((options.site ?? defaultSite)(world));
@@ -59,7 +57,9 @@ export class World {
     }
 
     /** A new person with the demo account (or another one of the provider's). */
-    person(account = this.provider.accounts[0]) { return new Person(account); }
+    person(account = this.provider.accounts[0]) {
+        return Object.assign(new Person(account), { onSecret: (name, value) => this.httpd.secret(name, value) });
+    }
 
     /** What the snippets app was asked, request by request: {method, url, headers}. */
     async recorded() {
