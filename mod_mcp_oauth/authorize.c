@@ -62,7 +62,16 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
     mcp_result_t res = { 0 };
 
     if (mcp_client_open(r->pool, conf, mcp_form_get(form, "client_id"), client, &res) != OK) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, mcp_detail(&res));
+        if (res.status == HTTP_SERVICE_UNAVAILABLE) {
+            mcp_page_error(r, conf, res.status, MCP_PAGE_UNAVAILABLE, mcp_detail(&res));
+        }
+        else {
+            mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, mcp_detail(&res));
+        }
+        return DONE;
+    }
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, client->key)) {
+        mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_UNAVAILABLE, "too many requests");
         return DONE;
     }
     /* It may be left out when there is only one (RFC 6749 section 3.1.2.3). */
@@ -217,6 +226,9 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (r->method_number != M_GET) {
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD");
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
+    }
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, NULL)) {
+        return mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_UNAVAILABLE, "too many requests");
     }
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,

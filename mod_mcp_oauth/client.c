@@ -106,16 +106,24 @@ static int is_blocked(const mcp_oauth_conf_t *conf, const char *key)
     return 0;
 }
 
-int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
-                    mcp_client_t *client, mcp_result_t *res)
+static const mcp_client_t *find_configured(const mcp_clients_conf_t *conf, const char *client_id)
+{
+    for (int i = 0; conf->configured && i < conf->configured->nelts; i++) {
+        const mcp_client_t *client = APR_ARRAY_IDX(conf->configured, i, mcp_client_t *);
+
+        if (!strcmp(client->id, client_id)) {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+static int open_sealed(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                       mcp_client_t *client, mcp_result_t *res)
 {
     const char *tag, *name;
     json_t *json, *uris;
 
-    memset(client, 0, sizeof(*client));
-    if (!client_id || !*client_id) {
-        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "client_id is missing", NULL);
-    }
     if (strlen(client_id) > MCP_CLIENT_ID_MAX
         || mcp_unseal_json(p, conf->ring, MCP_PURPOSE_CLIENT, client_id, apr_time_now(), &json)
                != APR_SUCCESS
@@ -124,16 +132,10 @@ int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cli
                         "the client is not registered here; it has to register again",
                         apr_psprintf(p, "client_id %s does not open", mcp_mask(p, client_id)));
     }
-    client->id = client_id;
-    client->key = mcp_client_key(p, client_id);
-    if (is_blocked(conf, client->key)) {
-        return mcp_fail(
-            res, HTTP_UNAUTHORIZED, "invalid_client", "the client is blocked",
-            apr_psprintf(p, "client=%s is blocked by MCPOAuthBlockClient", client->key));
-    }
     name = mcp_json_str(json, "n");
     client->name = name ? name : "";
     client->uri = mcp_json_str(json, "u");
+    client->auth_method = "none";
     uris = json_object_get(json, "r");
     client->redirect_uris = apr_array_make(p, (int)json_array_size(uris) + 1, sizeof(const char *));
     for (size_t i = 0; i < json_array_size(uris); i++) {
@@ -143,30 +145,54 @@ int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cli
     return OK;
 }
 
-int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
-                            const apr_array_header_t *form, mcp_client_t *client, mcp_result_t *res)
+int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                    mcp_client_t *client, mcp_result_t *res)
 {
-    const char *id = mcp_form_get(form, "client_id"), *user, *password;
-    const char *header = apr_table_get(r->headers_in, "Authorization");
-    int status;
+    const mcp_client_t *configured;
+    const char *key;
+    int rc = OK;
 
-    /* Every client is public: a secret that one sends all the same was not given by us, proves
-     * nothing, and is not looked at. What counts is the sealed client_id, and PKCE or the refresh
-     * token. */
-    if (header && !ap_cstr_casecmpn(header, "Basic ", 6)) {
-        apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Basic realm=\"mcp\"");
-        if (ap_get_basic_auth_components(r, &user, &password) != APR_SUCCESS
-            || (id && strcmp(id, user))) {
-            return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",
-                            "the Authorization header and client_id name different clients", NULL);
-        }
-        id = user;
+    memset(client, 0, sizeof(*client));
+    if (!client_id || !*client_id) {
+        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "client_id is missing", NULL);
     }
-    status = mcp_client_open(r->pool, conf, id, client, res);
-    if (status == OK) {
-        apr_table_unset(r->err_headers_out, "WWW-Authenticate");
+    /* Before anything is fetched for it. */
+    key = mcp_client_key(p, client_id);
+    if (is_blocked(conf, key)) {
+        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "the client is blocked",
+                        apr_psprintf(p, "client=%s is blocked by MCPOAuthBlockClient", key));
     }
-    return status;
+    configured = find_configured(conf->clients, client_id);
+    if (configured) {
+        *client = *configured;
+    }
+    else if (!strncmp(client_id, "https:", 6)) {
+        rc = mcp_client_from_metadata(p, conf, client_id, client, res);
+    }
+    else {
+        rc = open_sealed(p, conf, client_id, client, res);
+    }
+    client->id = client_id;
+    client->key = key;
+    return rc;
+}
+
+/* https redirect URIs may be confined to hosts that the administrator lists. */
+static int host_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri)
+{
+    mcp_url_t url;
+
+    return !conf->clients->redirect_hosts || mcp_url_parse(p, uri, &url) != APR_SUCCESS
+        || strcmp(url.scheme, "https") || mcp_host_listed(conf->clients->redirect_hosts, url.host);
+}
+
+const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri)
+{
+    const char *why = mcp_redirect_check(p, uri, conf->schemes);
+
+    return why                           ? why
+        : host_admitted(p, conf, uri) ? NULL
+                                         : "redirect URIs of that host are not admitted here";
 }
 
 int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
@@ -174,7 +200,7 @@ int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mc
 {
     /* Checked at registration; checked again because the administrator may have narrowed the
      * schemes since. */
-    if (mcp_redirect_check(p, uri, conf->schemes)) {
+    if (client->source != MCP_CLIENT_CONFIGURED && mcp_redirect_admitted(p, conf, uri)) {
         return 0;
     }
     for (int i = 0; i < client->redirect_uris->nelts; i++) {

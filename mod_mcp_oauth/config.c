@@ -26,6 +26,7 @@ void *mcp_oauth_create(apr_pool_t *p, server_rec *s)
     mcp_oauth_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->shared = mcp_shared_create(p);
+    conf->clients = mcp_clients_create(p);
     conf->enabled = -1;
     conf->restore = -1;
     conf->access_lifetime = -1;
@@ -41,6 +42,7 @@ void *mcp_oauth_merge(apr_pool_t *p, void *base_, void *add_)
     mcp_oauth_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->shared = mcp_shared_merge(p, base->shared, add->shared);
+    conf->clients = mcp_clients_merge(p, base->clients, add->clients);
     conf->enabled = add->enabled >= 0 ? add->enabled : base->enabled;
     conf->restore = add->restore >= 0 ? add->restore : base->restore;
     conf->providers = add->providers ? add->providers : base->providers;
@@ -105,6 +107,7 @@ static void apply_defaults(apr_pool_t *p, mcp_oauth_conf_t *conf)
 
 const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf)
 {
+    const char *why;
     mcp_url_t url;
     apr_size_t len;
 
@@ -128,6 +131,10 @@ const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf)
     if (mcp_url_parse(p, conf->shared->issuer, &url) != APR_SUCCESS || url.query || url.fragment
         || url.has_userinfo) {
         return "MCPIssuer must be an https URL without query and fragment";
+    }
+    why = mcp_clients_check(p, conf->clients);
+    if (why) {
+        return why;
     }
     conf->secure = !strcmp(url.scheme, "https");
     conf->origin = mcp_url_origin(p, &url);
@@ -348,6 +355,7 @@ static const char *set_blocked(cmd_parms *cmd, void *dummy, const char *arg)
 const command_rec mcp_oauth_commands[] = {
     MCP_SHARED_COMMANDS(&mcp_oauth_module),
     MCP_PROVIDER_COMMANDS(&mcp_oauth_module),
+    MCP_CLIENT_COMMANDS,
     AP_INIT_FLAG("MCPOAuth", set_enabled, NULL, RSRC_CONF,
                  "On makes this host an authorization server for MCP clients"),
     AP_INIT_TAKE1("MCPOAuthName", set_name, NULL, RSRC_CONF,
@@ -355,7 +363,7 @@ const command_rec mcp_oauth_commands[] = {
     AP_INIT_TAKE1("MCPOAuthAccessLifetime", set_access_lifetime, NULL, RSRC_CONF,
                   "lifetime of an access token, default 1h"),
     AP_INIT_TAKE1("MCPOAuthRefreshLifetime", set_refresh_lifetime, NULL, RSRC_CONF,
-                  "lifetime of a refresh token since its last use, default 30d"),
+                  "lifetime of a refresh token since its last use, default 720h"),
     AP_INIT_TAKE1("MCPOAuthCodeLifetime", set_code_lifetime, NULL, RSRC_CONF,
                   "lifetime of an authorization code, default 60s"),
     AP_INIT_TAKE1(

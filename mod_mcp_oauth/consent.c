@@ -121,6 +121,20 @@ static char *seal_form(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_a
                          apr_time_now() + MCP_CONSENT_LIFETIME);
 }
 
+/* Who says that the application is what it calls itself (CP-13, CP-14). */
+static void put_origin(request_rec *r, const mcp_client_t *client)
+{
+    if (client->source == MCP_CLIENT_METADATA) {
+        ap_rvputs(r, "<p class=\"note\">This application is described by <strong>",
+                  mcp_html(r->pool, client->host), "</strong>. Its name is what that site calls it.</p>\n", NULL);
+    }
+    else if (client->source == MCP_CLIENT_REGISTERED) {
+        ap_rputs("<p class=\"note\">This application registered itself. Its name is what it calls "
+                 "itself and was not verified.</p>\n",
+                 r);
+    }
+}
+
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
                      const mcp_authz_t *authz)
 {
@@ -130,9 +144,7 @@ int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t 
 
     mcp_page_begin(r, conf, HTTP_OK,
                    apr_psprintf(r->pool, "%s asks for access to %s", name, resource->name));
-    ap_rputs("<p class=\"note\">This application registered itself. Its name is what it calls "
-             "itself and was not verified.</p>\n",
-             r);
+    put_origin(r, client);
     if (client->uri) {
         ap_rvputs(r, "<p class=\"soft\">It says that its home page is ",
                   mcp_html(r->pool, client->uri), "</p>\n", NULL);

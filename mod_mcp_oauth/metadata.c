@@ -89,6 +89,33 @@ static void set_url(json_t *json, const char *name, const mcp_oauth_conf_t *conf
     json_object_set_new(json, name, json_string(apr_pstrcat(p, conf->base_url, path, NULL)));
 }
 
+/* How clients may authenticate: each method that some client can have here, and no other. */
+static void put_auth_methods(json_t *json, const mcp_clients_conf_t *clients)
+{
+    json_t *methods = STRINGS("none");
+    int secret = 0, assertion = clients->metadata;
+
+    for (int i = 0; clients->configured && i < clients->configured->nelts; i++) {
+        const mcp_client_t *client = APR_ARRAY_IDX(clients->configured, i, mcp_client_t *);
+
+        secret |= client->secret_hash != NULL;
+        assertion |= !strcmp(client->auth_method, "private_key_jwt");
+    }
+    if (secret) {
+        json_array_append_new(methods, json_string("client_secret_basic"));
+        json_array_append_new(methods, json_string("client_secret_post"));
+    }
+    if (assertion) {
+        json_t *algs = STRINGS("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512");
+
+        json_array_append_new(methods, json_string("private_key_jwt"));
+        json_object_set(json, "token_endpoint_auth_signing_alg_values_supported", algs);
+        json_object_set_new(json, "revocation_endpoint_auth_signing_alg_values_supported", algs);
+    }
+    json_object_set(json, "token_endpoint_auth_methods_supported", methods);
+    json_object_set_new(json, "revocation_endpoint_auth_methods_supported", methods);
+}
+
 static json_t *document(apr_pool_t *p, const mcp_oauth_conf_t *conf, int openid)
 {
     json_t *json = json_object(), *resources = json_array(), *scopes = json_array();
@@ -97,14 +124,18 @@ static json_t *document(apr_pool_t *p, const mcp_oauth_conf_t *conf, int openid)
     json_object_set_new(json, "issuer", json_string(conf->shared->issuer));
     set_url(json, "authorization_endpoint", conf, "/authorize", p);
     set_url(json, "token_endpoint", conf, "/token", p);
-    set_url(json, "registration_endpoint", conf, "/register", p);
+    if (conf->clients->registration != MCP_REGISTRATION_OFF) {
+        set_url(json, "registration_endpoint", conf, "/register", p);
+    }
     set_url(json, "revocation_endpoint", conf, "/revoke", p);
     json_object_set_new(json, "response_types_supported", STRINGS("code"));
     json_object_set_new(json, "response_modes_supported", STRINGS("query"));
     json_object_set_new(json, "grant_types_supported",
                         STRINGS("authorization_code", "refresh_token"));
-    json_object_set_new(json, "token_endpoint_auth_methods_supported", STRINGS("none"));
-    json_object_set_new(json, "revocation_endpoint_auth_methods_supported", STRINGS("none"));
+    put_auth_methods(json, conf->clients);
+    if (conf->clients->metadata) {
+        json_object_set_new(json, "client_id_metadata_document_supported", json_true());
+    }
     json_object_set_new(json, "code_challenge_methods_supported", STRINGS("S256"));
     json_object_set_new(json, "authorization_response_iss_parameter_supported", json_true());
     /* Without offline_access: clients that see it ask for consent at every sign-in (AS-16). Refresh

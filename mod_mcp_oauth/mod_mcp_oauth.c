@@ -169,6 +169,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         }
         conf->ring = ring;
         conf->store = store;
+        if (mcp_clients_post_config(conf->clients, s, pconf) != APR_SUCCESS) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
         if (conf->providers != done) { /* virtual hosts inherit the same sections */
             if (mcp_upstream_post_config(conf->providers, s, pconf) != APR_SUCCESS) {
                 return HTTP_INTERNAL_SERVER_ERROR;
@@ -188,6 +191,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
             mcp_crypto_child_init();
             mcp_store_child_init(conf->store, pchild);
             mcp_upstream_child_init(pchild, main_server);
+            mcp_clients_child_init(pchild);
             return;
         }
     }

@@ -21,13 +21,14 @@
 #include "mcp_config.h"
 #include "mcp_grant.h"
 #include "mcp_result.h"
+#include "clients.h"
 #include "upstream/upstream.h"
 
 extern module AP_MODULE_DECLARE_DATA mcp_oauth_module;
 
 /* ---- configuration (config.c) ---- */
 
-typedef struct {
+typedef struct mcp_oauth_conf_t {
     mcp_shared_conf_t *shared;     /* first: mcp_server_conf_base_t */
     int enabled;                   /* MCPOAuth On|Off */
     apr_array_header_t *providers; /* <MCPProvider>: mcp_provider_t * */
@@ -40,6 +41,7 @@ typedef struct {
     apr_interval_time_t grace;            /* MCPOAuthRefreshGrace, default 30 s */
     int restore;      /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
     const char *name; /* MCPOAuthName: the organisation's name on pages */
+    mcp_clients_conf_t *clients; /* clients.c: metadata documents, known clients, registration, limits */
 
     /* filled in by mcp_oauth_finish() */
     const char *base_url;   /* issuer without a trailing slash; all endpoint URLs begin with it */
@@ -95,15 +97,6 @@ static inline void mcp_put(json_t *json, const char *name, const char *value)
 
 /* ---- clients (client.c) ---- */
 
-/* A client as its sealed client_id describes it. */
-typedef struct {
-    const char *id;                    /* as presented */
-    const char *key;                   /* mcp_client_key(id) */
-    const char *name;                  /* untrusted text for people, cleaned; "" when none */
-    const char *uri;                   /* its home page, untrusted; NULL when none */
-    apr_array_header_t *redirect_uris; /* const char * */
-} mcp_client_t;
-
 #define MCP_CLIENT_NAME_MAX 100 /* bytes of a client's name that are kept */
 #define MCP_CLIENT_ID_MAX 4096  /* characters of a client_id: it has to fit into a request line */
 #define MCP_REDIRECTS_MAX 20    /* redirect URIs of one client */
@@ -112,16 +105,21 @@ typedef struct {
  * MCP_CLIENT_ID_MAX */
 char *mcp_client_seal(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_client_t *client);
 
-/** Open a client_id. OK, or 401 with invalid_client: not ours, another issuer's, or blocked by the
- * administrator. */
+/**
+ * The client behind a client_id, wherever it comes from: sealed, the URL of a metadata document, or configured.
+ * @return OK; 401 invalid_client: not ours, another issuer's, or blocked by the administrator; 503
+ *         temporarily_unavailable: its document cannot be fetched now
+ */
 int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
                     mcp_client_t *client, mcp_result_t *res);
 
-/** The client of a token or revocation request: client_id in the form, or Basic with an empty
- * password. */
+/** The client of a token or revocation request, authenticated by the method that it has (client_auth.c). */
 int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
                             const apr_array_header_t *form, mcp_client_t *client,
                             mcp_result_t *res);
+
+/** May clients that nobody configured have this redirect URI here? NULL, or why not. */
+const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri);
 
 /** Is @a uri, or a loopback variant of it, registered for the client, and still allowed? (AS-7,
  * T12) */

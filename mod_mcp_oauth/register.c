@@ -108,7 +108,7 @@ static int take_redirects(request_rec *r, const mcp_oauth_conf_t *conf, const js
             return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_redirect_uri",
                             "a redirect URI is not a string", NULL);
         }
-        why = mcp_redirect_check(r->pool, uri, conf->schemes);
+        why = mcp_redirect_admitted(r->pool, conf, uri);
         if (!why) {
             APR_ARRAY_PUSH(client->redirect_uris, const char *) = uri;
         }
@@ -243,6 +243,43 @@ static int read_request(request_rec *r, json_t **body, mcp_result_t *res)
                             "the body is not a JSON object", NULL);
 }
 
+/* May the caller register? (RFC 7591 section 3: an initial access token is a bearer token.) */
+static int check_caller(request_rec *r, const mcp_oauth_conf_t *conf, mcp_result_t *res)
+{
+    const char *header = apr_table_get(r->headers_in, "Authorization");
+
+    if (conf->clients->registration == MCP_REGISTRATION_OFF) {
+        return mcp_fail(res, HTTP_FORBIDDEN, "access_denied", "clients cannot register themselves here", NULL);
+    }
+    if (conf->clients->registration == MCP_REGISTRATION_TOKEN
+        && (!header || ap_cstr_casecmpn(header, "Bearer ", 7)
+            || !mcp_secret_equal(header + 7, conf->clients->registration_token))) {
+        apr_table_setn(r->err_headers_out, "WWW-Authenticate",
+                       header ? "Bearer error=\"invalid_token\"" : "Bearer");
+        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_token",
+                        "registration needs an initial access token from the administrator", NULL);
+    }
+    return mcp_clients_limit(r, conf, MCP_LIMIT_REGISTER, NULL)
+        ? mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable", "too many registrations; try again later",
+                   NULL)
+        : OK;
+}
+
+/* Many people register from behind one address, but each at the application that they use. */
+static int check_rate(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client, mcp_result_t *res)
+{
+    const char *uri = APR_ARRAY_IDX(client->redirect_uris, 0, const char *);
+    mcp_url_t url;
+
+    if (mcp_url_parse(r->pool, uri, &url) == APR_SUCCESS
+        && mcp_clients_limit(r, conf, MCP_LIMIT_REGISTER,
+                             apr_pstrcat(r->pool, url.scheme, "://", url.host, url.path, NULL))) {
+        return mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
+                        "too many registrations; try again later", NULL);
+    }
+    return OK;
+}
+
 int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
     mcp_result_t res = { 0 };
@@ -258,7 +295,8 @@ int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request",
                                     "registration is a POST");
     }
-    if (read_request(r, &body, &res) == OK && read_client(r, conf, body, &client, &res) == OK) {
+    if (check_caller(r, conf, &res) == OK && read_request(r, &body, &res) == OK
+        && read_client(r, conf, body, &client, &res) == OK && check_rate(r, conf, &client, &res) == OK) {
         id = mcp_client_seal(r->pool, conf, &client);
         if (!id) {
             mcp_fail(&res, HTTP_BAD_REQUEST, "invalid_client_metadata",

@@ -246,10 +246,18 @@ int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "unsupported_grant_type",
                                     "grant_type must be authorization_code or refresh_token");
     }
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_TOKEN, NULL)) {
+        return mcp_send_oauth_error(r, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
+                                    "too many requests; try again later");
+    }
     if (mcp_client_authenticate(r, conf, form, &client, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0263) "token request refused: %s",
                       mcp_detail(&res));
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
+    }
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_TOKEN, client.key)) {
+        return mcp_send_oauth_error(r, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
+                                    "too many requests; try again later");
     }
     return *type == 'a' ? code_grant(r, conf, form, &client)
                         : mcp_refresh_grant(r, conf, form, &client);

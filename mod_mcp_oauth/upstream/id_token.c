@@ -28,10 +28,13 @@ static apr_status_t release_jws(void *jws)
 }
 
 /* A type that says that the token is something else (RFC 8725 3.11): "at+jwt", "logout+jwt", ... */
-static int is_other_type(const char *typ)
+static int is_other_type(const char *typ, int assertion)
 {
     apr_size_t len = strlen(typ);
 
+    if (assertion && !apr_cstr_casecmp(typ, "client-authentication+jwt")) {
+        return 0;
+    }
     return len >= 4 && !apr_cstr_casecmp(typ + len - 4, "+jwt");
 }
 
@@ -39,7 +42,7 @@ static int is_other_type(const char *typ)
  * The header, read strictly: what cjose takes leniently, such as a member that occurs twice, is refused here.
  * NULL or why not.
  */
-static const char *read_header(apr_pool_t *p, const char *token, header_t *header)
+static const char *read_header(apr_pool_t *p, const char *token, int assertion, header_t *header)
 {
     const char *dot = strchr(token, '.'), *second = dot ? strchr(dot + 1, '.') : NULL, *name;
     unsigned char *text, *sig;
@@ -57,7 +60,7 @@ static const char *read_header(apr_pool_t *p, const char *token, header_t *heade
         return "the token's header has crit";
     }
     name = mcp_json_str(json, "typ");
-    if (name && is_other_type(name)) {
+    if (name && is_other_type(name, assertion)) {
         return apr_psprintf(p, "the token is no id_token, but of type \"%s\"", mcp_log_text(p, name));
     }
     name = mcp_json_str(json, "alg");
@@ -129,7 +132,7 @@ static int read_time(const json_t *claims, const char *name, json_int_t *out)
     return *out >= 0 && *out <= YEAR_9999 ? 1 : -1;
 }
 
-static const char *check_times(apr_pool_t *p, const json_t *claims, apr_time_t now_us)
+static const char *check_times(apr_pool_t *p, const json_t *claims, apr_time_t now_us, int assertion)
 {
     json_int_t now = apr_time_sec(now_us), exp = 0, iat = 0, nbf = 0;
     int has_nbf;
@@ -137,7 +140,7 @@ static const char *check_times(apr_pool_t *p, const json_t *claims, apr_time_t n
     if (read_time(claims, "exp", &exp) != 1) {
         return "exp is missing or malformed";
     }
-    if (read_time(claims, "iat", &iat) != 1) {
+    if (read_time(claims, "iat", &iat) != 1 && (!assertion || json_object_get(claims, "iat"))) {
         return "iat is missing or malformed";
     }
     has_nbf = read_time(claims, "nbf", &nbf);
@@ -190,7 +193,7 @@ static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_i
     }
     why = check_audience(claims, expected->client_id);
     if (!why) {
-        why = check_times(p, claims, expected->now);
+        why = check_times(p, claims, expected->now, expected->assertion);
     }
     if (why) {
         return why;
@@ -217,7 +220,7 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
         *why = "the token is too large";
         return APR_EINVAL;
     }
-    *why = read_header(p, token, &header);
+    *why = read_header(p, token, expected->assertion, &header);
     if (*why) {
         return APR_EINVAL;
     }

@@ -30,6 +30,7 @@ typedef struct {
     const char *client_id; /* audience */
     const char *nonce;     /* NULL: not looked at (a refresh) */
     const char *subject;   /* NULL: any; else it must be this one */
+    int assertion;         /* a client's assertion (RFC 7523): iat may be missing, and it has a type of its own */
     apr_time_t now;
 } mcp_id_token_expected_t;
 

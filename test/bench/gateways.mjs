@@ -68,6 +68,7 @@ ${cache ? '' : 'MCPSessionCache 0'}
 MCPIssuer ${base}
 MCPResource ${base}/mcp name="Snippets" scopes="snippets"
 MCPOAuth On
+MCPOAuthLimit all none
 MCPOAuthAccessLifetime 12h
 <MCPProvider bench>
     MCPProviderIssuer ${provider.issuer}

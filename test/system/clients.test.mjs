@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients that did not register: known by the URL of their metadata document, or configured; and who may register, and
+// how often.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import { request } from './lib/http.mjs';
+import { OAuthClient } from './lib/oauth.mjs';
+import { suite } from './lib/suite.mjs';
+import { providerSection } from './lib/world.mjs';
+
+const b64 = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** A client's web host: https on loopback, with a certificate of its own. `answers[path]` is what it says. */
+async function startHost(world) {
+    const key = `${world.httpd.root}/conf/host.key`, cert = `${world.httpd.root}/conf/host.crt`;
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    const host = { cert, asked: [], answers: {} };
+    const server = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (req, res) => {
+        host.asked.push(req.url);
+        const { status = 200, type = 'application/json', headers = {}, body } = host.answers[req.url] ?? { status: 404, body: '{}' };
+        res.writeHead(status, { 'Content-Type': type, ...headers });
+        res.end(typeof body === 'string' ? body : JSON.stringify(body));
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    host.url = `https://localhost:${server.address().port}`;
+    host.port = server.address().port;
+    host.close = () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); });
+    /** Publish a document at `path`; the client_id that it is for. */
+    host.publish = (path, changes = {}, answer = {}) => {
+        const id = host.url + path;
+        host.answers[path] = { ...answer, body: { client_id: id, client_name: 'Documented', redirect_uris: ['http://127.0.0.1/callback', 'https://app.example/cb'], ...changes } };
+        return id;
+    };
+    return host;
+}
+
+function known(world, clientId, options) {
+    const client = new OAuthClient(world, { redirectUri: 'http://127.0.0.1:4711/callback', resource: `${world.base}/echo`, ...options });
+    client.clientId = clientId;
+    client.authorizeUrl(); // for a verifier of its own
+    return client;
+}
+
+async function tokens(world, client, changes) {
+    const { code } = await client.authorize(world.person());
+    assert.ok(code, 'a code');
+    return client.redeem(code, changes);
+}
+
+/** An assertion of RFC 7523, signed with ES256. */
+function assertion(key, claims, header = {}) {
+    const now = Math.floor(Date.now() / 1000);
+    const text = `${b64({ alg: 'ES256', typ: 'JWT', kid: 'c1', ...header })}.${b64({ jti: randomUUID(), iat: now, exp: now + 60, ...claims })}`;
+    return `${text}.${sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+}
+
+let host;
+const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const jwks = { keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'c1', alg: 'ES256', use: 'sig' }] };
+
+suite('client ID metadata documents', {
+    backend: false,
+    before: async (world) => {
+        host = await startHost(world);
+        await world.httpd.file('conf/pinned.json', JSON.stringify({ client_id: 'https://pinned.example/client', client_name: 'Pinned', redirect_uris: ['http://127.0.0.1/callback'] }));
+        world.options.directives = `MCPOAuthClientMetadataCAFile ${host.cert}
+MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json`;
+    },
+}, async (it, world) => {
+    await it('are advertised, and sign in as a registered client does, without registering (AS-20, AS-21)', async () => {
+        const metadata = (await request(`${world.base}/.well-known/oauth-authorization-server`)).json();
+        assert.equal(metadata.client_id_metadata_document_supported, true);
+        assert.ok(metadata.token_endpoint_auth_methods_supported.includes('none'));
+        const id = host.publish('/client.json');
+        const client = known(world, id);
+        const page = await request(client.authorizeUrl());
+        assert.match(page.text, /Documented/);
+        assert.match(page.text, /described by <strong>localhost<\/strong>/, 'AS-27, CP-13: the host that vouches');
+        const response = await tokens(world, client);
+        assert.equal(response.status, 200, response.text);
+        assert.equal((await client.refresh(response.json().refresh_token)).status, 200);
+    });
+
+    await it('are cached by each child as long as they may be, and asked for no more (AS-21)', async () => {
+        const id = host.publish('/cached.json', {}, { headers: { 'Cache-Control': 'max-age=600' } });
+        for (let i = 0; i < 20; i++) assert.equal((await request(known(world, id).authorizeUrl())).status, 200);
+        const asked = host.asked.filter((url) => url === '/cached.json').length;
+        assert.ok(asked >= 1 && asked <= 8, `${asked} times for 20 requests`);
+    });
+
+    await it('are refused when they are not what they should be, and such answers are not cached (AS-21 to AS-24, AS-26)', async () => {
+        const bad = {
+            '/other-id.json': { changes: { client_id: 'https://evil.example/x' } },
+            '/no-name.json': { changes: { client_name: undefined } },
+            '/no-redirects.json': { changes: { redirect_uris: undefined } },
+            '/script.json': { changes: { redirect_uris: ['javascript:alert(1)'] } },
+            '/secret.json': { changes: { client_secret: 'x' } },
+            '/basic.json': { changes: { token_endpoint_auth_method: 'client_secret_basic' } },
+            '/no-keys.json': { changes: { token_endpoint_auth_method: 'private_key_jwt' } },
+            '/html.json': { answer: { type: 'text/html' } },
+            '/large.json': { changes: { padding: 'x'.repeat(5200) } },
+            '/moved.json': { answer: { status: 302, headers: { Location: `${host.url}/client.json` } } },
+            '/created.json': { answer: { status: 201 } },
+        };
+        for (const [path, { changes, answer }] of Object.entries(bad)) {
+            const id = host.publish(path, changes, answer);
+            const response = await request(known(world, id).authorizeUrl());
+            assert.equal(response.status, 400, path);
+            assert.match(response.headers['content-type'], /text\/html/);
+            assert.equal(response.headers.location, undefined, `${path}: never a redirect (T12)`);
+            host.publish(path);
+            assert.equal((await request(known(world, id).authorizeUrl())).status, 200, `${path} mended`);
+        }
+        host.answers['/broken.json'] = { body: '{"client_id": ' };
+        assert.equal((await request(known(world, `${host.url}/broken.json`).authorizeUrl())).status, 400);
+    });
+
+    await it('only URLs that may be one are asked for (AS-22)', async () => {
+        const before = host.asked.length;
+        for (const id of [`${host.url}`, `${host.url}/`, `${host.url}/a/../client.json`, `${host.url}/%2e%2e/client.json`,
+            `${host.url}/client.json#x`, `https://user@localhost:${host.port}/client.json`, `http://localhost:${host.port}/client.json`,
+            `HTTPS://localhost:${host.port}/client.json`]) {
+            assert.equal((await request(known(world, id).authorizeUrl())).status, 400, id);
+        }
+        assert.equal(host.asked.length, before, 'nothing was asked');
+    });
+
+    await it('another redirect URI than theirs is refused, loopback ports are free (AS-7, AS-21)', async () => {
+        const id = host.publish('/client.json');
+        assert.equal((await request(known(world, id, { redirectUri: 'https://evil.example/cb' }).authorizeUrl())).status, 400);
+        assert.equal((await request(known(world, id, { redirectUri: 'http://127.0.0.1:9/callback' }).authorizeUrl())).status, 200);
+    });
+
+    await it('with private_key_jwt the client has to prove itself, once with each assertion (AS-24)', async () => {
+        const id = host.publish('/keyed.json', { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${host.url}/jwks` });
+        host.answers['/jwks'] = { body: jwks };
+        const client = known(world, id);
+        const claims = { iss: id, sub: id, aud: world.base };
+        const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+        const { code } = await client.authorize(world.person());
+        const now = Math.floor(Date.now() / 1000);
+        const wrong = {
+            'no assertion': {},
+            'another key': { client_assertion: assertion(stranger.privateKey, claims) },
+            'another audience': { client_assertion: assertion(pair.privateKey, { ...claims, aud: 'https://other.example' }) },
+            'another subject': { client_assertion: assertion(pair.privateKey, { ...claims, sub: 'https://other.example/c' }) },
+            expired: { client_assertion: assertion(pair.privateKey, { ...claims, exp: now - 400 }) },
+            'too long a life': { client_assertion: assertion(pair.privateKey, { ...claims, exp: now + 86400 }) },
+            'no jti': { client_assertion: assertion(pair.privateKey, { ...claims, jti: undefined }) },
+            'alg none': { client_assertion: `${b64({ alg: 'none' })}.${b64({ ...claims, exp: now + 60, jti: 'x' })}.` },
+        };
+        for (const [name, changes] of Object.entries(wrong)) {
+            const response = await client.redeem(code, { client_assertion_type: changes.client_assertion && ASSERTION, ...changes });
+            assert.equal(response.status, 401, `${name}: ${response.text}`);
+            assert.equal(response.json().error, 'invalid_client', name);
+        }
+        const good = assertion(pair.privateKey, claims);
+        const response = await client.redeem(code, { client_assertion_type: ASSERTION, client_assertion: good });
+        assert.equal(response.status, 200, response.text);
+        const again = await client.refresh(response.json().refresh_token, { client_assertion_type: ASSERTION, client_assertion: good });
+        assert.equal(again.status, 401, 'the same assertion twice');
+        const next = assertion(pair.privateKey, { ...claims, aud: `${world.base}/token`, iat: undefined });
+        assert.equal((await client.refresh(response.json().refresh_token, { client_assertion_type: ASSERTION, client_assertion: next })).status, 200);
+    });
+
+    await it('a reviewed copy serves without the network (field lesson 16)', async () => {
+        const response = await tokens(world, known(world, 'https://pinned.example/client'));
+        assert.equal(response.status, 200, response.text);
+    });
+
+    await it('a host that is down is an outage, not an unknown client: the client keeps what it has', async () => {
+        const id = `https://localhost:1/client.json`;
+        const response = await known(world, id).redeem('x');
+        assert.equal(response.status, 503, response.text);
+        assert.equal(response.json().error, 'temporarily_unavailable');
+    });
+
+    await host.close();
+});
+
+suite('client ID metadata documents of strangers', {
+    backend: false,
+    before: async (world) => { host = await startHost(world); },
+    site: (world) => `
+MCPKeyFile ${world.keyFile}
+MCPStore shmcb
+MCPIssuer https://gateway.example
+MCPResource https://gateway.example/mcp
+MCPOAuth On
+MCPOAuthClientMetadataCAFile ${host.cert}
+${providerSection(world)}`,
+}, async (it, world) => {
+    await it('never lead to an address that is not public (AS-25, T7)', async () => {
+        host.publish('/client.json');
+        for (const name of ['localhost', '127.0.0.1', '127.1', '2130706433', '0x7f000001', '[::1]', '[::ffff:127.0.0.1]',
+            '[64:ff9b::7f00:1]', '0.0.0.0']) {
+            const id = `https://${name}:${host.port}/client.json`;
+            const url = new URL(`${world.base}/authorize`);
+            url.search = new URLSearchParams({ response_type: 'code', client_id: id, redirect_uri: 'http://127.0.0.1/callback',
+                code_challenge: 'x'.repeat(43), code_challenge_method: 'S256' });
+            const response = await request(url.href);
+            assert.ok([400, 503].includes(response.status), `${name}: ${response.status}`);
+            assert.match(response.headers['content-type'], /text\/html/);
+        }
+        assert.deepEqual(host.asked, [], 'the host heard nothing');
+    });
+    await host.close();
+});
+
+const SECRET = 'correct horse battery staple';
+
+suite('configured clients, and who may register', {
+    backend: false,
+    before: async (world) => {
+        await world.httpd.file('conf/client-jwks.json', JSON.stringify(jwks));
+        await world.httpd.file('conf/registration-token', 'letmein-1234567890\n');
+        world.options.directives = `
+<MCPOAuthClient desktop>
+    MCPOAuthClientName "Desktop"
+    MCPOAuthClientRedirectURI http://127.0.0.1/callback
+</MCPOAuthClient>
+<MCPOAuthClient server>
+    MCPOAuthClientRedirectURI https://app.example/cb http://127.0.0.1/callback
+    MCPOAuthClientSecretHash ${createHash('sha256').update(SECRET).digest('hex')}
+</MCPOAuthClient>
+<MCPOAuthClient signer>
+    MCPOAuthClientRedirectURI http://127.0.0.1/callback
+    MCPOAuthClientJWKS ${world.httpd.root}/conf/client-jwks.json
+</MCPOAuthClient>
+MCPOAuthClientMetadata Off
+MCPOAuthRegistration token file:${world.httpd.root}/conf/registration-token
+MCPOAuthRedirectHosts app.example *.trusted.example
+MCPOAuthLimit token 20/min`;
+    },
+}, async (it, world) => {
+    await it('only what works is advertised', async () => {
+        const metadata = (await request(`${world.base}/.well-known/oauth-authorization-server`)).json();
+        assert.equal(metadata.client_id_metadata_document_supported, undefined);
+        assert.deepEqual(metadata.token_endpoint_auth_methods_supported, ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']);
+        assert.equal((await request(known(world, 'https://pinned.example/client').authorizeUrl())).status, 400);
+    });
+
+    await it('a public client needs no registration', async () => {
+        const client = known(world, 'desktop');
+        assert.match((await request(client.authorizeUrl())).text, /Desktop asks/);
+        assert.equal((await tokens(world, client)).status, 200);
+    });
+
+    await it('a confidential one its secret, by client_secret_basic or client_secret_post', async () => {
+        const client = known(world, 'server');
+        const { code } = await client.authorize(world.person());
+        for (const changes of [{}, { client_secret: 'wrong' }, { client_secret: '' }]) {
+            const response = await client.redeem(code, changes);
+            assert.equal(response.status, 401);
+            assert.equal(response.json().error, 'invalid_client');
+        }
+        const basic = (secret) => request(`${world.base}/token`, {
+            body: { grant_type: 'authorization_code', code, redirect_uri: client.redirectUri, code_verifier: client.pkce.verifier },
+            headers: { Authorization: `Basic ${Buffer.from(`server:${encodeURIComponent(secret)}`).toString('base64')}` },
+        });
+        const refused = await basic('wrong');
+        assert.equal(refused.status, 401);
+        assert.match(refused.headers['www-authenticate'], /^Basic/);
+        const response = await basic(SECRET);
+        assert.equal(response.status, 200, response.text);
+        assert.equal((await client.refresh(response.json().refresh_token, { client_secret: SECRET })).status, 200);
+    });
+
+    await it('one with keys its assertion', async () => {
+        const client = known(world, 'signer');
+        const { code } = await client.authorize(world.person());
+        const claims = { iss: 'signer', sub: 'signer', aud: world.base };
+        assert.equal((await client.redeem(code)).status, 401);
+        const response = await client.redeem(code, { client_id: undefined, client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, claims) });
+        assert.equal(response.status, 200, response.text);
+    });
+
+    await it('registration needs the initial access token, and redirect hosts that are listed', async () => {
+        const register = (uris, token) => request(`${world.base}/register`, {
+            json: { redirect_uris: uris }, headers: token ? { Authorization: `Bearer ${token}` } : {},
+        });
+        const none = await register(['https://app.example/cb']);
+        assert.equal(none.status, 401);
+        assert.equal(none.headers['www-authenticate'], 'Bearer');
+        assert.equal((await register(['https://app.example/cb'], 'wrong')).status, 401);
+        assert.equal((await register(['https://app.example/cb'], 'letmein-1234567890')).status, 201);
+        assert.equal((await register(['https://a.trusted.example/cb', 'http://127.0.0.1/x'], 'letmein-1234567890')).status, 201);
+        for (const uri of ['https://evil.example/cb', 'https://nottrusted.example/cb', 'https://app.example.evil/cb', 'https://xapp.example/cb']) {
+            const response = await register([uri], 'letmein-1234567890');
+            assert.equal(response.status, 400, uri);
+            assert.equal(response.json().error, 'invalid_redirect_uri');
+        }
+    });
+
+    await it('a client beyond its limit is told when to come again; another one is not concerned (field lesson 22, T31)', async () => {
+        const client = known(world, 'desktop');
+        let last;
+        for (let i = 0; i < 25; i++) last = await client.redeem('x');
+        assert.equal(last.status, 429);
+        assert.ok(Number(last.headers['retry-after']) >= 1 && Number(last.headers['retry-after']) <= 60);
+        assert.equal(last.json().error, 'temporarily_unavailable');
+        assert.match(last.headers['cache-control'], /no-store/);
+        assert.equal(last.headers['access-control-allow-origin'], '*');
+        assert.equal((await known(world, 'server').redeem('x')).status, 401);
+    });
+});
