@@ -42,7 +42,7 @@ async function listening(port, child) {
 }
 
 /**
- * Start it on the data in @p directory, which it removes when we are killed and @p temporary says so.
+ * Start it on the data in @p directory, which it removes at the end when @p temporary says so, even when we are killed.
  * @return { account: { url, name, key }, ended (a promise), stop() }
  */
 export async function startAzurite(directory, { temporary = false } = {}) {
@@ -58,7 +58,12 @@ export async function startAzurite(directory, { temporary = false } = {}) {
     const ended = new Promise((resolve) => child.on('exit', resolve).on('error', resolve));
     const stop = async () => {
         const late = setTimeout(() => child.kill('SIGKILL'), 5000);
-        child.kill('SIGTERM');
+        if (temporary && child.connected) {
+            child.disconnect(); // nothing has to be saved
+        }
+        else {
+            child.kill('SIGTERM');
+        }
         await ended;
         clearTimeout(late);
     };
