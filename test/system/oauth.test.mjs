@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
-import { challenge, request, headerLines } from './lib/http.mjs';
+import { challenge, request, headerLines, volley } from './lib/http.mjs';
 import { OAuthClient, pkce } from './lib/oauth.mjs';
 import { forms, unescapeHtml } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
@@ -847,3 +847,35 @@ suite('keys', { backend: false, store: 'memcache' }, async (it, world) => {
         assert.equal((await client.refresh(refreshed.refresh_token)).status, 401, 'its client_id was sealed by the removed key: invalid_client');
     });
 });
+
+for (const store of ['shmcb', 'memcache', 'redis']) {
+    // the time limit is wide: this is about who wins, on a machine that may be busy
+    suite(`races, on ${store}`, { backend: false, store, directives: 'MCPStoreTimeout 5s' }, async (it, world) => {
+        await it('a code is redeemed once, however many ask at the same moment (principle 5)', async () => {
+            for (let round = 0; round < 8; round++) {
+                const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+                await client.register();
+                const { code } = await client.authorize(world.person());
+                const answers = await volley(`${world.base}/token`, {
+                    grant_type: 'authorization_code', code, redirect_uri: client.redirectUri, client_id: client.clientId, code_verifier: client.pkce.verifier,
+                }, 40);
+                const won = answers.filter(({ status }) => status === 200);
+                assert.equal(won.length, 1, answers.map(({ status }) => status).join(' '));
+                for (const answer of answers) if (answer.status !== 200) assert.deepEqual([answer.status, answer.json().error], [400, 'invalid_grant']);
+            }
+        });
+
+        await it('a refresh token has one successor, however many ask at the same moment (T27)', async () => {
+            const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+            let tokens = await client.signIn();
+            for (let round = 0; round < 8; round++) {
+                const answers = await volley(`${world.base}/token`, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token, client_id: client.clientId }, 40);
+                assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200], answers.map(({ status }) => status).join(' '));
+                const all = answers.map((answer) => answer.json());
+                assert.equal(new Set(all.map((each) => each.refresh_token)).size, 1, `round ${round}`);
+                assert.equal(new Set(all.map((each) => each.access_token)).size, 1, `round ${round}`);
+                [tokens] = all;
+            }
+        });
+    });
+}

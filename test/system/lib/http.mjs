@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain HTTP as a test needs it: no redirects followed, no header added or merged, repeated headers possible.
 
+import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
+import { connect } from 'node:net';
 
 /**
  * One request.
@@ -89,4 +91,31 @@ export async function* events(raw) {
             yield event;
         }
     }
+}
+
+/**
+ * The same form posted `n` times at one moment: each request is sent but for its last byte, and then all last bytes at
+ * once, so that they meet in the server.
+ * @return [{status, json()}]
+ */
+export async function volley(url, form, n) {
+    const { hostname, port, pathname, host } = new URL(url);
+    const body = new URLSearchParams(form).toString();
+    const text = `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+    const sockets = await Promise.all(Array.from({ length: n }, async () => {
+        const socket = connect(Number(port), hostname);
+        await once(socket, 'connect');
+        socket.setNoDelay(true);
+        socket.write(text.slice(0, -1));
+        return socket;
+    }));
+    await new Promise((done) => setTimeout(done, 100));
+    const answers = sockets.map((socket) => new Promise((resolve, reject) => {
+        let answer = '';
+        socket.setEncoding('utf8').on('data', (chunk) => { answer += chunk; });
+        socket.once('end', () => resolve({ status: Number(answer.match(/^HTTP\/1\.1 (\d+)/)?.[1]), json: () => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) }));
+        socket.once('error', reject);
+    }));
+    for (const socket of sockets) socket.write(text.slice(-1));
+    return Promise.all(answers);
 }
