@@ -24,9 +24,23 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export const CALL = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call',
     params: { name: 'hello_mcp', arguments: {} } });
 
+/** A signal ends this run: what fails from now on is no news. */
+export const interrupted = { yes: false };
+
 /** Directories, backend, provider, stores and the httpds of the wanted configurations. */
 export async function setUp({ ours, only, wrap, prepare }) {
     const dir = mkdtempSync(path.join(os.tmpdir(), 'mcp-bench-'));
+
+    // on a signal, too, nothing stays behind
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+        process.on(signal, () => {
+            interrupted.yes = true;
+            stopAll().then(() => {
+                rmSync(dir, { recursive: true, force: true });
+                process.exit(130);
+            });
+        });
+    }
     const httpd = ['/usr/sbin/apache2', '/usr/sbin/httpd'].find(existsSync);
     const modules = { ours, httpd: execFileSync('apxs', ['-q', 'LIBEXECDIR'], { encoding: 'utf8' }).trim() };
 
@@ -242,7 +256,7 @@ async function main() {
         }
     }
     catch (error) {
-        options.keep = true;
+        options.keep = !interrupted.yes;
         throw error;
     }
     finally {
@@ -276,10 +290,10 @@ async function main() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-    for (const signal of ['SIGINT', 'SIGTERM']) {
-        process.on(signal, () => stopAll().then(() => process.exit(130)));
-    }
     main().catch(async (error) => {
+        if (interrupted.yes) {
+            return;
+        }
         console.error(`bench: ${error.message}`);
         await stopAll();
         process.exit(1);

@@ -7,7 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { admit, CALL, setUp } from './bench.mjs';
+import { admit, CALL, interrupted, setUp } from './bench.mjs';
 import { stop, stopAll } from './proc.mjs';
 
 /** N requests one after another on one connection. */
@@ -160,6 +160,9 @@ async function main() {
             }
         }
         catch (error) {
+            if (interrupted.yes) {
+                return;
+            }
             console.error(`profile: ${name}: ${error.message}`);
             failed = true;
         }

@@ -2,9 +2,10 @@
 // What a whole sign-in costs httpd: register, authorize, consent, callback, token. Client and provider run in this
 // process and are not counted; flows per second and core are the inverse of httpd's CPU time for one.
 
+import { rmSync } from 'node:fs';
 import http from 'node:http';
 
-import { parseArgs, setUp } from './bench.mjs';
+import { interrupted, parseArgs, setUp } from './bench.mjs';
 import { cpuSeconds, family, stopAll } from './proc.mjs';
 import { signIn } from './signin.mjs';
 
@@ -40,9 +41,15 @@ async function main() {
     }
     bed.provider.close();
     await stopAll();
+    if (!options.keep) {
+        rmSync(bed.dir, { recursive: true, force: true });
+    }
 }
 
 main().catch(async (error) => {
+    if (interrupted.yes) {
+        return;
+    }
     console.error(`signins: ${error.message}`);
     await stopAll();
     process.exit(1);
