@@ -222,6 +222,9 @@ void mcp_backend_hooks(apr_pool_t *p);
 /** Can this backend connection be taken over? False with filters on it that we do not know. */
 int mcp_backend_takeable(conn_rec *origin);
 
+/** How many bytes its TLS session has taken from the network; 0 without TLS. */
+apr_uint64_t mcp_backend_progress(conn_rec *origin);
+
 /** Take it: mod_proxy's own closing of @a origin no longer reaches the network. */
 apr_status_t mcp_backend_take(mcp_backend_t *backend, conn_rec *origin);
 

@@ -8,7 +8,8 @@
  *   (1) a backend connection whose conn_rec is marked aborted is closed without TLS close_notify
  *       (proxy_util.c, connection_shutdown);
  *   (2) mod_ssl's cleanup only drops its reference on the SSL object (ssl_engine_io.c, ssl_io_filter_cleanup);
- *   (3) after a nonblocking read through mod_ssl said EAGAIN, nothing decrypted or encrypted is left in its filters.
+ *   (3) after a nonblocking read through mod_ssl said EAGAIN, nothing is left in its filters or in core's, provided that
+ *       OpenSSL took no bytes in that read (mcp_backend_progress): after a session ticket it stops in the middle.
  */
 
 #include <errno.h>
@@ -65,6 +66,14 @@ int mcp_backend_takeable(conn_rec *origin)
     return 1;
 }
 
+apr_uint64_t mcp_backend_progress(conn_rec *origin)
+{
+    void *ssl = NULL;
+
+    apr_pool_userdata_get(&ssl, SSL_NOTE, origin->pool);
+    return ssl ? BIO_number_read(SSL_get_rbio(ssl)) : 0;
+}
+
 apr_status_t mcp_backend_take(mcp_backend_t *backend, conn_rec *origin)
 {
     apr_os_sock_t fd;
@@ -106,6 +115,7 @@ void mcp_backend_settle(mcp_backend_t *backend)
     /* mod_ssl's BIOs stand on filters that are gone by now; freeing them touches nothing of those. */
     SSL_set_app_data(backend->ssl, NULL);
     SSL_set_options(backend->ssl, SSL_OP_NO_RENEGOTIATION);
+    SSL_set_mode(backend->ssl, SSL_MODE_AUTO_RETRY);
     SSL_set_shutdown(backend->ssl, 0);
     bio = BIO_new_socket(backend->fd, BIO_NOCLOSE);
     if (!bio) {

@@ -136,12 +136,17 @@ mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, a
 
 static apr_status_t gone_read(wait_t *w, apr_bucket_brigade *bb, ap_input_mode_t mode)
 {
-    if (mode != AP_MODE_GETLINE || w->gone_line >= GONE_LINES) {
+    const char *line = w->gone_line < GONE_LINES ? gone_answer[w->gone_line] : NULL;
+
+    if (!line || mode == AP_MODE_READBYTES) {
         return APR_EOF;
     }
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(gone_answer[w->gone_line],
-                                                           strlen(gone_answer[w->gone_line]), bb->bucket_alloc));
-    w->gone_line++;
+    /* A speculative read looks whether the header line before goes on: one byte is enough to see that it does not. */
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(line, mode == AP_MODE_SPECULATIVE ? 1 : strlen(line),
+                                                           bb->bucket_alloc));
+    if (mode == AP_MODE_GETLINE) {
+        w->gone_line++;
+    }
     return APR_SUCCESS;
 }
 
@@ -150,18 +155,22 @@ static apr_status_t wait_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_input
 {
     wait_t *w = f->ctx;
 
-    if (!w->r || (mode != AP_MODE_READBYTES && mode != AP_MODE_GETLINE)) {
+    if (!w->r || (mode != AP_MODE_READBYTES && mode != AP_MODE_GETLINE && mode != AP_MODE_SPECULATIVE)) {
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
     }
     if (w->gone_line >= 0) {
         return gone_read(w, bb, mode);
     }
     for (;;) {
+        apr_uint64_t before = mcp_backend_progress(f->c);
         apr_status_t rv = ap_get_brigade(f->next, bb, mode, APR_NONBLOCK_READ, readbytes);
 
         if (!APR_STATUS_IS_EAGAIN(rv) && !(rv == APR_SUCCESS && APR_BRIGADE_EMPTY(bb))) {
             w->heard |= rv == APR_SUCCESS;
             return rv;
+        }
+        if (mcp_backend_progress(f->c) != before) {
+            continue; /* a TLS record without data, such as a session ticket: more may be there, and poll() not tell */
         }
         if (block == APR_NONBLOCK_READ) {
             return rv;
