@@ -16,8 +16,8 @@ const bearer = (token) => ({ Authorization: `Bearer ${token}` });
 /** What the store's own modules and ours say while it is away. */
 const OUTAGE = [/\[socache_(memcache|redis):/, 'MCP0421', /MCP01\d\d/];
 
-/** Requests without pause until stop(): what they were answered, and how long the slowest took. */
-function load(url, { headers = {}, workers = 4, json } = {}) {
+/** Requests without pause until stop(), or the end of the test: what they were answered, and how long the slowest took. */
+function load(t, url, { headers = {}, workers = 4, json } = {}) {
     const result = { statuses: new Map(), slowest: 0, bad: [], failed: 0, wrong: [] };
     let going = true;
     const all = Array.from({ length: workers }, async () => {
@@ -36,6 +36,7 @@ function load(url, { headers = {}, workers = 4, json } = {}) {
             await sleep(2);
         }
     });
+    t.after(() => { going = false; });
     return { result, stop: async () => { going = false; await Promise.all(all); return result; } };
 }
 
@@ -58,8 +59,8 @@ for (const kind of ['memcache', 'memcache-socket', 'redis']) {
         world.httpd.announce(...OUTAGE);
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
         const tokens = await client.signIn();
-        const guarded = load(`${world.base}/echo`, { json: {}, headers: bearer(tokens.access_token) });
-        const plain = load(`${world.base}/plain.txt`, { workers: 2 });
+        const guarded = load(t, `${world.base}/echo`, { json: {}, headers: bearer(tokens.access_token) });
+        const plain = load(t, `${world.base}/plain.txt`, { workers: 2 });
         await sleep(500);
         await world.store.stop('SIGKILL');
         await sleep(3000);
@@ -108,8 +109,8 @@ for (const kind of ['memcache', 'memcache-socket', 'redis']) {
         world.httpd.announce(...OUTAGE);
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
         const { access_token: token } = await client.signIn();
-        const guarded = load(`${world.base}/echo`, { json: {}, headers: bearer(token), workers: 24 });
-        const plain = load(`${world.base}/plain.txt`, { workers: 4 });
+        const guarded = load(t, `${world.base}/echo`, { json: {}, headers: bearer(token), workers: 24 });
+        const plain = load(t, `${world.base}/plain.txt`, { workers: 4 });
         await sleep(500);
         world.store.process.signal('SIGSTOP');
         await sleep(4000);
@@ -130,7 +131,7 @@ for (const kind of ['memcache', 'memcache-socket', 'redis']) {
         assert.deepEqual(bad, [], mix(a));
         assert.ok(a.statuses.get(503) > 10, mix(a));
         assert.equal(a.statuses.get(401), undefined);
-        const after = load(`${world.base}/echo`, { json: {}, headers: bearer(token), workers: 8 });
+        const after = load(t, `${world.base}/echo`, { json: {}, headers: bearer(token), workers: 8 });
         await sleep(1500);
         const c = await after.stop();
         assert.deepEqual([...c.statuses.keys()], [200], mix(c));
@@ -168,7 +169,7 @@ for (const kind of ['shmcb', 'memcache']) {
         const [backend] = await until(() => world.echo.streams.size && [...world.echo.streams], 'the stream at the backend');
         backend.write('data: before\n\n');
         assert.equal((await incoming.next()).value.data, 'before');
-        const plain = load(`${world.base}/plain.txt`, { workers: 2 });
+        const plain = load(t, `${world.base}/plain.txt`, { workers: 2 });
         await world.httpd.graceful();
         for (const text of ['after', 'after that']) {
             backend.write(`data: ${text}\n\n`);
