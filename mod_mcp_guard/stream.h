@@ -98,6 +98,9 @@ int mcp_guard_stream_holder(request_rec *r, mcp_stream_holder_t *holder);
 apr_status_t mcp_guard_grant_check(const unsigned char grant[MCP_ID_LEN], apr_time_t now, apr_time_t *until,
                                    apr_pool_t *p);
 
+/** Does the store say that the grant was taken back? Being gone is not enough. May block. */
+int mcp_guard_grant_revoked(const unsigned char grant[MCP_ID_LEN], apr_pool_t *p);
+
 /**
  * A value that changes whenever something was revoked, on this host or on another that shares the store. May block.
  * @param remote  ask the store too; otherwise only this host's counter is read, which costs nothing

@@ -130,9 +130,30 @@ int mcp_body_complete(const mcp_body_t *body)
 
 void mcp_boundary_init(mcp_boundary_t *b)
 {
+    memset(b, 0, sizeof(*b));
     b->empty = 1;
-    b->cr = 0;
     b->boundary = 1;
+}
+
+static void boundary_byte(mcp_boundary_t *b, char ch)
+{
+    if (ch == '\n' && b->cr) {
+        b->cr = 0; /* second half of CR LF: the line ended already */
+        b->boundary = b->was_empty;
+    }
+    else if (ch == '\r') {
+        /* An LF may still come, and nothing must get between the two; unless lines end with bare CRs here. */
+        b->boundary = b->cr;
+        b->was_empty = b->empty;
+        b->cr = b->empty = 1;
+    }
+    else if (ch == '\n') {
+        b->boundary = b->empty;
+        b->empty = 1;
+    }
+    else {
+        b->cr = b->empty = b->boundary = 0;
+    }
 }
 
 void mcp_boundary_feed(mcp_boundary_t *b, const char *data, apr_size_t len)
@@ -142,22 +163,9 @@ void mcp_boundary_feed(mcp_boundary_t *b, const char *data, apr_size_t len)
     /* The longest end of an event is CR LF CR LF: what stands before the last four bytes cannot matter. */
     if (len >= 4) {
         i = len - 4;
-        b->empty = b->cr = b->boundary = 0;
+        memset(b, 0, sizeof(*b));
     }
     for (; i < len; i++) {
-        char ch = data[i];
-
-        if (ch == '\n' && b->cr) {
-            b->cr = 0; /* second half of CR LF: the line ended already */
-            continue;
-        }
-        b->cr = ch == '\r';
-        if (ch == '\n' || ch == '\r') {
-            b->boundary = b->empty;
-            b->empty = 1;
-        }
-        else {
-            b->boundary = b->empty = 0;
-        }
+        boundary_byte(b, data[i]);
     }
 }

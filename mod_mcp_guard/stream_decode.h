@@ -51,6 +51,7 @@ int mcp_body_complete(const mcp_body_t *body);
 typedef struct {
     unsigned char empty;    /* nothing in the present line yet */
     unsigned char cr;       /* the last byte was CR: an LF now belongs to it */
+    unsigned char was_empty; /* the line that this CR ended was empty */
     unsigned char boundary; /* between two events, or before the first */
 } mcp_boundary_t;
 

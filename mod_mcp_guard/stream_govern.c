@@ -87,7 +87,8 @@ static void claim(mcp_stream_t *s)
         s->person = holder.subject ? mcp_table_key("person", holder.subject) : 0;
         s->client = holder.client ? mcp_table_key("client", holder.client) : 0;
     }
-    s->claim = mcp_table_claim(s->person, mcp_stream_limit_person(s->conf), s->client, client_limit, &s->refused);
+    s->claim = mcp_table_claim(s->person, mcp_stream_limit_person(s->conf), s->client, client_limit,
+                               s->has_grant ? s->grant : NULL, &s->refused);
 }
 
 /* ---- before the backend is asked ---- */
@@ -259,7 +260,7 @@ mcp_tick_e mcp_stream_tick(mcp_stream_t *s, apr_time_t now)
         s->reason = (mcp_end_e)verdict;
     }
     else if (mcp_table_killed(s->claim)) {
-        s->reason = MCP_END_KILLED;
+        s->reason = MCP_END_KILLED; /* or its grant was revoked under a newer configuration */
     }
     else if (s->has_grant && !s->listed && now >= s->expires) {
         s->reason = MCP_END_EXPIRED; /* no warden runs that could ask whether the session was refreshed */

@@ -48,6 +48,13 @@ apr_status_t mcp_guard_grant_check(const unsigned char id[MCP_ID_LEN], apr_time_
     return *until <= now ? APR_TIMEUP : APR_SUCCESS;
 }
 
+int mcp_guard_grant_revoked(const unsigned char id[MCP_ID_LEN], apr_pool_t *p)
+{
+    mcp_grant_t grant;
+
+    return mcp_grant_get(store, id, &grant, p) == APR_SUCCESS && (grant.flags & MCP_GRANT_REVOKED) != 0;
+}
+
 apr_status_t mcp_guard_revocations(int remote, apr_uint64_t *stamp, apr_pool_t *p)
 {
     unsigned char mark[8];

@@ -99,10 +99,11 @@ apr_uint64_t mcp_table_key(const char *kind, const char *text);
 
 /**
  * Claim a place for a stream, within the limits (0 = none) of its person and client (keys; 0 = unknown).
+ * @param grant  MCP_ID_LEN bytes, or NULL
  * @return the claim, or MCP_CLAIM_NONE with *cap set
  */
 mcp_claim_t mcp_table_claim(apr_uint64_t person, int person_limit, apr_uint64_t client, int client_limit,
-                            mcp_cap_e *cap);
+                            const unsigned char *grant, mcp_cap_e *cap);
 
 /** The stream has begun. */
 void mcp_table_begin(mcp_claim_t claim, apr_time_t now);
@@ -121,6 +122,12 @@ int mcp_table_killed(mcp_claim_t claim);
 
 /** Mark all streams of a person, a client (key; 0 = any). Returns how many. */
 int mcp_table_kill(apr_uint64_t person, apr_uint64_t client);
+
+/**
+ * Mark streams that children of an older configuration hold and whose grant is revoked: with shmcb those children know
+ * another store than we. Returns how many.
+ */
+int mcp_table_kill_older(int (*revoked)(const unsigned char *grant, void *baton), void *baton);
 
 /** Streams that this process relays now. */
 apr_uint32_t mcp_table_parked_here(void);

@@ -59,7 +59,7 @@ static int filters_are_good(request_rec *r)
         const char *name = f->frec->name;
         apr_size_t i;
 
-        if (!strncmp(name, "bytype:", 7)) {
+        if (!ap_cstr_casecmpn(name, "bytype:", 7)) {
             name += 7; /* AddOutputFilterByType: mod_filter's harness around the named filter */
         }
         for (i = 0; i < sizeof(good_filters) / sizeof(*good_filters); i++) {

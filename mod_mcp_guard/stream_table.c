@@ -45,6 +45,7 @@ enum { CLAIM_FREE, CLAIM_ASKED, CLAIM_OPEN, CLAIM_PARKED };
 
 typedef struct {
     apr_int64_t pid; /* 0 = free */
+    apr_uint32_t generation; /* of the configuration that it runs */
     apr_uint32_t open;
     apr_uint32_t parked;
     apr_uint64_t opened;
@@ -60,6 +61,8 @@ typedef struct {
     apr_uint64_t person, client;           /* keys */
     apr_int64_t opened;
     apr_uint32_t kill;
+    apr_uint32_t has_grant;
+    unsigned char grant[MCP_ID_LEN];
 } __attribute__((aligned(64))) claim_t;
 
 typedef struct {
@@ -403,14 +406,17 @@ int mcp_table_audit(apr_pool_t *pconf)
 void mcp_table_child_init(void)
 {
     apr_int64_t pid = getpid();
+    int generation = 0;
     apr_uint32_t i;
 
     self = NULL;
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
     for (i = 0; head && i < head->nchild && !self; i++) {
         apr_int64_t none = 0;
 
         if (__atomic_compare_exchange_n(&children[i].pid, &none, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             self = &children[i];
+            STORE(&self->generation, (apr_uint32_t)generation);
         }
     }
     next_claim = (apr_uint32_t)pid * 2654435761u; /* processes begin to look at different places */
@@ -447,7 +453,7 @@ static int claim_key(apr_uint64_t key, int limit, apr_uint32_t *word)
 }
 
 mcp_claim_t mcp_table_claim(apr_uint64_t person, int person_limit, apr_uint64_t client, int client_limit,
-                            mcp_cap_e *cap)
+                            const unsigned char *grant, mcp_cap_e *cap)
 {
     claim_t *claim;
 
@@ -463,6 +469,10 @@ mcp_claim_t mcp_table_claim(apr_uint64_t person, int person_limit, apr_uint64_t 
     claim->person = person;
     claim->client = client;
     claim->opened = 0;
+    claim->has_grant = grant != NULL;
+    if (grant) {
+        memcpy(claim->grant, grant, MCP_ID_LEN);
+    }
     STORE(&claim->kill, 0);
     STORE(&claim->state, CLAIM_ASKED);
     if (!claim_key(person, person_limit, &claim->person_word)) {
@@ -549,6 +559,30 @@ int mcp_table_kill(apr_uint64_t person, apr_uint64_t client)
         claim_t *c = &claims[i];
 
         if (LOAD(&c->state) >= CLAIM_OPEN && (!person || c->person == person) && (!client || c->client == client)) {
+            STORE(&c->kill, 1);
+            n++;
+        }
+    }
+    return n;
+}
+
+int mcp_table_kill_older(int (*revoked)(const unsigned char *grant, void *baton), void *baton)
+{
+    apr_uint32_t i;
+    int n = 0;
+
+    for (i = 0; self && i < head->nclaim; i++) {
+        claim_t *c = &claims[i];
+        apr_uint32_t owner = LOAD(&c->owner);
+        unsigned char grant[MCP_ID_LEN];
+
+        if (owner == 0 || owner > head->nchild || LOAD(&c->state) < CLAIM_OPEN || !c->has_grant || LOAD(&c->kill)
+            || LOAD(&children[owner - 1].generation) == self->generation) {
+            continue;
+        }
+        memcpy(grant, c->grant, sizeof(grant));
+        /* The place may have changed hands while its grant was asked for; a grant of the same name is as dead. */
+        if (revoked(grant, baton) && LOAD(&c->owner) == owner && !memcmp(grant, c->grant, sizeof(grant))) {
             STORE(&c->kill, 1);
             n++;
         }

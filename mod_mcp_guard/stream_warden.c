@@ -166,6 +166,12 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
     return ended;
 }
 
+static int is_revoked(const unsigned char *grant, void *baton)
+{
+    (void)baton;
+    return mcp_guard_grant_revoked(grant, warden.pool);
+}
+
 /* Is it time to ask for all? While no stream is open, the store is left in peace: what was revoked meanwhile shows in
  * the mark as soon as there is one again. */
 static int sweep_due(apr_time_t now, apr_uint32_t watched)
@@ -231,6 +237,9 @@ static void round_trip(void)
         apr_thread_mutex_unlock(warden.mutex);
     }
     free(list);
+    if (all) {
+        mcp_table_kill_older(is_revoked, NULL);
+    }
     if (ended > 0) {
         mcp_loop_kick();
     }

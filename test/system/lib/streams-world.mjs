@@ -95,3 +95,14 @@ ${Object.entries(all).map(([name, text]) => `<Location /s/${name}>
 </VirtualHost>
 `;
 }
+
+/** Another httpd with the same configuration, keys and store, as a second host would be. */
+export async function secondNode(t, world) {
+    const { Httpd } = await import('./httpd.mjs');
+    const node = await Httpd.make({ ...world.options.httpd });
+    const tlsPort = await freePort();
+    await node.configure(world.httpd.site.replaceAll(`127.0.0.1:${world.tlsPort}`, `127.0.0.1:${tlsPort}`));
+    await node.start();
+    t.after(() => node.close());
+    return node;
+}
