@@ -16,35 +16,35 @@ typedef struct {
 
 /* IANA IPv4 Special-Purpose Address Registry, and multicast. */
 static const block_t special4[] = {
-    {{0}, 8},                /* this network */
-    {{10}, 8},               /* private */
-    {{100, 64}, 10},         /* shared (carrier-grade NAT) */
-    {{127}, 8},              /* loopback */
-    {{169, 254}, 16},        /* link local: cloud metadata services */
-    {{172, 16}, 12},         /* private */
-    {{192, 0, 0}, 24},       /* IETF protocols */
-    {{192, 0, 2}, 24},       /* documentation */
-    {{192, 31, 196}, 24},    /* AS112 */
-    {{192, 52, 193}, 24},    /* AMT */
-    {{192, 88, 99}, 24},     /* 6to4 relays */
-    {{192, 168}, 16},        /* private */
-    {{192, 175, 48}, 24},    /* AS112 */
-    {{198, 18}, 15},         /* benchmarks */
-    {{198, 51, 100}, 24},    /* documentation */
-    {{203, 0, 113}, 24},     /* documentation */
-    {{224}, 3},              /* multicast, reserved, broadcast */
+    { { 0 }, 8 },             /* this network */
+    { { 10 }, 8 },            /* private */
+    { { 100, 64 }, 10 },      /* shared (carrier-grade NAT) */
+    { { 127 }, 8 },           /* loopback */
+    { { 169, 254 }, 16 },     /* link local: cloud metadata services */
+    { { 172, 16 }, 12 },      /* private */
+    { { 192, 0, 0 }, 24 },    /* IETF protocols */
+    { { 192, 0, 2 }, 24 },    /* documentation */
+    { { 192, 31, 196 }, 24 }, /* AS112 */
+    { { 192, 52, 193 }, 24 }, /* AMT */
+    { { 192, 88, 99 }, 24 },  /* 6to4 relays */
+    { { 192, 168 }, 16 },     /* private */
+    { { 192, 175, 48 }, 24 }, /* AS112 */
+    { { 198, 18 }, 15 },      /* benchmarks */
+    { { 198, 51, 100 }, 24 }, /* documentation */
+    { { 203, 0, 113 }, 24 },  /* documentation */
+    { { 224 }, 3 },           /* multicast, reserved, broadcast */
 };
 
 /* What is special inside 2000::/3; everything outside of that is not global unicast (loopback, v4-mapped, NAT64,
  * unique and link local, multicast, ...). */
 static const block_t special6[] = {
-    {{0x20, 0x01}, 23},             /* IETF protocols: Teredo, ORCHID, benchmarks, AMT, AS112 */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
-    {{0x20, 0x02}, 16},             /* 6to4: an IPv4 address inside */
-    {{0x26, 0x20, 0x00, 0x4f, 0x80, 0x00}, 48}, /* AS112 */
-    {{0x3f, 0xff}, 20},             /* documentation */
+    { { 0x20, 0x01 }, 23 },                         /* IETF protocols: Teredo, ORCHID, benchmarks, AMT, AS112 */
+    { { 0x20, 0x01, 0x0d, 0xb8 }, 32 },             /* documentation */
+    { { 0x20, 0x02 }, 16 },                         /* 6to4: an IPv4 address inside */
+    { { 0x26, 0x20, 0x00, 0x4f, 0x80, 0x00 }, 48 }, /* AS112 */
+    { { 0x3f, 0xff }, 20 },                         /* documentation */
 };
-static const block_t global6 = {{0x20}, 3};
+static const block_t global6 = { { 0x20 }, 3 };
 
 static int is_in(const unsigned char *address, const block_t *block)
 {

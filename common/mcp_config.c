@@ -169,7 +169,7 @@ static const char *option(const char *arg, const char *name)
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
 {
     mcp_shared_conf_t *conf = shared_of(cmd);
-    mcp_resource_t resource = {0};
+    mcp_resource_t resource = { 0 };
     mcp_url_t url;
     const char *err;
     apr_array_header_t *words;
@@ -234,7 +234,7 @@ const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const 
 const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
 {
     mcp_shared_conf_t *conf = shared_of(cmd);
-    mcp_scope_t scope = {0};
+    mcp_scope_t scope = { 0 };
     const char *err;
     apr_array_header_t *words;
     int i;
@@ -293,7 +293,8 @@ const char *mcp_set_allow_origin(cmd_parms *cmd, void *dummy, const char *arg)
         if (mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || *url.path || url.query || url.fragment
             || !(origin = mcp_url_origin(cmd->pool, &url))) {
             return apr_psprintf(cmd->pool, "MCPAllowOrigin: '%s' is not an origin such as https://app.example.com, "
-                                           "nor *", arg);
+                                           "nor *",
+                                arg);
         }
     }
     if (!conf->origins) {
@@ -394,13 +395,13 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
     if (!global->key_file) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      MCP_LOG(0130) "MCPKeyFile is missing: make one with  "
-                     "(umask 077; echo \"k1 $(openssl rand -base64 32)\" > FILE)  and name it in the main server");
+                                   "(umask 077; echo \"k1 $(openssl rand -base64 32)\" > FILE)  and name it in the main server");
         return APR_EGENERAL;
     }
     if (!store_conf.provider) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
                      MCP_LOG(0131) "MCPStore is missing: MCPStore shmcb for one host, MCPStore memcache:HOST:PORT "
-                     "or redis:HOST:PORT for several");
+                                   "or redis:HOST:PORT for several");
         return APR_EGENERAL;
     }
     if (store_conf.timeout <= 0) {

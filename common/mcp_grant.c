@@ -113,8 +113,13 @@ apr_status_t mcp_access_token_open(apr_pool_t *p, const mcp_keyring_t *ring, con
 static const char **grant_string(mcp_grant_t *grant, int i)
 {
     const char **const strings[GRANT_STRINGS] = {
-        &grant->subject,  &grant->client_key, &grant->client_name, &grant->scope,
-        &grant->resource, &grant->username,   &grant->claims,
+        &grant->subject,
+        &grant->client_key,
+        &grant->client_name,
+        &grant->scope,
+        &grant->resource,
+        &grant->username,
+        &grant->claims,
     };
 
     return strings[i];

@@ -173,7 +173,7 @@ static int count_header(void *baton, const char *key, const char *value)
 
 const char *mcp_header_once(request_rec *r, const char *name, int *duplicate)
 {
-    once_t once = {NULL, 0};
+    once_t once = { NULL, 0 };
 
     apr_table_do(count_header, &once, r->headers_in, name, NULL);
     *duplicate = once.count > 1;

@@ -74,7 +74,7 @@ static int decode_master(apr_pool_t *p, const char *text, unsigned char master[M
         len = 43;
     }
     for (apr_size_t i = 0; i < len; i++) {
-        copy[i] = copy[i] == '+' ? '-' : copy[i] == '/' ? '_' : copy[i];
+        copy[i] = copy[i] == '+' ? '-' : (copy[i] == '/' ? '_' : copy[i]);
     }
     if (mcp_b64url_decode(p, copy, len, &raw, &raw_len) == APR_SUCCESS) {
         if (raw_len == MASTER_LEN) {
@@ -105,7 +105,7 @@ static int kid_valid(const char *kid)
     apr_size_t len = strlen(kid);
 
     return len >= 1 && len <= MCP_KID_MAX
-        && strspn(kid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == len;
+           && strspn(kid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
 /* One line, without comment and white space around. Messages name the line's number, never its content. */

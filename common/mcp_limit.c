@@ -21,8 +21,8 @@
 #define PERIOD_MAX apr_time_from_sec(30 * 86400)
 
 struct mcp_limit_table_t {
-    uint64_t *words;   /* in shared memory */
-    uint64_t buckets;  /* a power of two */
+    uint64_t *words;  /* in shared memory */
+    uint64_t buckets; /* a power of two */
     apr_time_t since;
     unsigned char secret[SECRET_LEN];
 };
@@ -72,8 +72,12 @@ static apr_interval_time_t parse_period(const char **at)
         const char *name;
         apr_interval_time_t length;
     } units[] = {
-        {"ms", apr_time_from_msec(1)},   {"s", apr_time_from_sec(1)},     {"min", apr_time_from_sec(60)},
-        {"h", apr_time_from_sec(3600)}, {"d", apr_time_from_sec(86400)}, {"day", apr_time_from_sec(86400)},
+        { "ms", apr_time_from_msec(1) },
+        { "s", apr_time_from_sec(1) },
+        { "min", apr_time_from_sec(60) },
+        { "h", apr_time_from_sec(3600) },
+        { "d", apr_time_from_sec(86400) },
+        { "day", apr_time_from_sec(86400) },
     };
     apr_uint32_t n = apr_isdigit(**at) ? parse_count(at) : 1;
     apr_size_t len = strcspn(*at, "/");
@@ -217,7 +221,7 @@ int mcp_limit_check(mcp_limit_table_t *table, const mcp_rate_t *rate, const char
 
 const char *mcp_limit_address_key(apr_pool_t *p, const char *address)
 {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
     unsigned char bytes[16];
     char text[INET6_ADDRSTRLEN];
 

@@ -40,7 +40,7 @@ static int add_aad(EVP_CIPHER_CTX *ctx, const aad_t *aad)
     memcpy(head + prefix_len + 1, aad->kid, aad->kid_len);
     head[head_len - 1] = '\0';
     return EVP_CipherUpdate(ctx, NULL, &unused, (unsigned char *)head, head_len) == 1
-        && (!aad->context_len || EVP_CipherUpdate(ctx, NULL, &unused, aad->context, (int)aad->context_len) == 1);
+           && (!aad->context_len || EVP_CipherUpdate(ctx, NULL, &unused, aad->context, (int)aad->context_len) == 1);
 }
 
 /* out = nonce | ciphertext | tag. There is no safe answer to a failure of the crypto library. */
@@ -80,9 +80,9 @@ static unsigned char *decrypt(apr_pool_t *p, const unsigned char *key, const aad
     plain = apr_palloc(p, *plain_len + 1);
     memcpy(tag, data + len - TAG_LEN, TAG_LEN);
     ok = EVP_DecryptInit_ex(opener->ctx, NULL, NULL, NULL, data) == 1 && add_aad(opener->ctx, aad)
-        && EVP_CipherUpdate(opener->ctx, plain, &done, data + NONCE_LEN, (int)*plain_len) == 1
-        && EVP_CIPHER_CTX_ctrl(opener->ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1
-        && EVP_CipherFinal_ex(opener->ctx, plain + done, &rest) == 1;
+         && EVP_CipherUpdate(opener->ctx, plain, &done, data + NONCE_LEN, (int)*plain_len) == 1
+         && EVP_CIPHER_CTX_ctrl(opener->ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1
+         && EVP_CipherFinal_ex(opener->ctx, plain + done, &rest) == 1;
     mcp_opener_give(opener);
     if (!ok) {
         OPENSSL_cleanse(plain, *plain_len); /* what came out before the tag was checked means nothing */

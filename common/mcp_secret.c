@@ -192,7 +192,7 @@ static const char *read_all(int fd, char *text, apr_time_t deadline)
             return "could not be read";
         }
         if (got == 0) {
-            return memchr(text, '\0', len) ? "printed a NUL byte" : len == MCP_SECRET_MAX ? "printed too much" : NULL;
+            return memchr(text, '\0', len) ? "printed a NUL byte" : (len == MCP_SECRET_MAX ? "printed too much" : NULL);
         }
         len += got > 0 ? (apr_size_t)got : 0;
     }

@@ -32,18 +32,18 @@ static const struct {
     apr_size_t max;
     int part;
 } kinds[MCP_KIND_COUNT] = {
-    [MCP_KIND_GRANT] = {"grant", 6 * 1024},
-    [MCP_KIND_UPSTREAM] = {"upstream", 32 * 1024, MCP_PART_LARGE},
-    [MCP_KIND_CODE] = {"code", 40 * 1024, MCP_PART_LARGE},
-    [MCP_KIND_TICKET] = {"ticket", 1024},
-    [MCP_KIND_SUCCESSOR] = {"successor", 24 * 1024, MCP_PART_LARGE},
-    [MCP_KIND_TRANSACTION] = {"transaction", 1024},
-    [MCP_KIND_EPOCH] = {"epoch", 64},
-    [MCP_KIND_PROBE] = {"probe", 64},
-    [MCP_KIND_INDEX] = {"index", 32 * 1024, MCP_PART_LARGE},
-    [MCP_KIND_UPSTREAM_LOCK] = {"upstream-lock", 64},
-    [MCP_KIND_LIMIT] = {"limit", 256},
-    [MCP_KIND_BLOCK] = {"block", 1024},
+    [MCP_KIND_GRANT] = { "grant", 6 * 1024 },
+    [MCP_KIND_UPSTREAM] = { "upstream", 32 * 1024, MCP_PART_LARGE },
+    [MCP_KIND_CODE] = { "code", 40 * 1024, MCP_PART_LARGE },
+    [MCP_KIND_TICKET] = { "ticket", 1024 },
+    [MCP_KIND_SUCCESSOR] = { "successor", 24 * 1024, MCP_PART_LARGE },
+    [MCP_KIND_TRANSACTION] = { "transaction", 1024 },
+    [MCP_KIND_EPOCH] = { "epoch", 64 },
+    [MCP_KIND_PROBE] = { "probe", 64 },
+    [MCP_KIND_INDEX] = { "index", 32 * 1024, MCP_PART_LARGE },
+    [MCP_KIND_UPSTREAM_LOCK] = { "upstream-lock", 64 },
+    [MCP_KIND_LIMIT] = { "limit", 256 },
+    [MCP_KIND_BLOCK] = { "block", 1024 },
 };
 
 /* ---- keys and records ---- */
@@ -101,7 +101,7 @@ static apr_status_t enter(mcp_store_t *store, int part)
         if (may_complain(store)) {
             ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
                          MCP_LOG(0140) "the session store does not answer; requests that need it are refused "
-                         "until it does");
+                                       "until it does");
         }
         return MCP_EDOWN;
     }
@@ -294,7 +294,8 @@ apr_status_t mcp_store_get(mcp_store_t *store, mcp_kind_e kind, const void *id, 
         /* Not ours: another keyring's record, or one that somebody wrote who should not. */
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
                      MCP_LOG(0142) "a %s record in the session store cannot be opened with this MCPKeyFile; "
-                     "do all hosts have the same keys?", kinds[kind].name);
+                                   "do all hosts have the same keys?",
+                     kinds[kind].name);
         return APR_NOTFOUND;
     }
     if (get_seconds(plain + 1) <= apr_time_now()) {

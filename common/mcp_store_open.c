@@ -53,7 +53,7 @@ static const char *check_server(apr_pool_t *p, const char *provider, const char 
 static const char *split_shmcb(apr_pool_t *p, const char *arg, const char *args[MCP_PARTS], apr_size_t *part_size)
 {
     const char *open = arg ? strchr(arg, '(') : NULL;
-    const char *path = !arg ? "" : open ? apr_pstrmemdup(p, arg, (apr_size_t)(open - arg)) : arg;
+    const char *path = !arg ? "" : (open ? apr_pstrmemdup(p, arg, (apr_size_t)(open - arg)) : arg);
     apr_int64_t size = SHMCB_SIZE_DEFAULT;
     char *end;
 
@@ -124,7 +124,8 @@ const char *mcp_store_parse(mcp_store_conf_t *conf, const char *value, cmd_parms
     provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, name, AP_SOCACHE_PROVIDER_VERSION);
     if (!provider) {
         return apr_psprintf(cmd->pool, "MCPStore: provider %s is not loaded; add  LoadModule socache_%s_module "
-                                       "modules/mod_socache_%s.so  before this line", name, name, name);
+                                       "modules/mod_socache_%s.so  before this line",
+                            name, name, name);
     }
     err = provider_args(cmd->pool, name, arg, args, &part_size);
     for (int i = 0; !err && i < MCP_PARTS && args[i]; i++) {

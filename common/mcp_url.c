@@ -191,7 +191,7 @@ int mcp_url_is_loopback(const mcp_url_t *url)
 /* Length of a "." in plain or encoded spelling at @a s, else 0. */
 static apr_size_t dot_len(const char *s)
 {
-    return *s == '.' ? 1 : !strncasecmp(s, "%2e", 3) ? 3 : 0;
+    return *s == '.' ? 1 : (!strncasecmp(s, "%2e", 3) ? 3 : 0);
 }
 
 int mcp_url_has_dot_segments(const char *path)
@@ -282,14 +282,14 @@ int mcp_redirect_match(apr_pool_t *p, const char *registered, const char *presen
         return 1;
     }
     return mcp_url_parse(p, registered, &a) == APR_SUCCESS && mcp_url_parse(p, presented, &b) == APR_SUCCESS
-        && !strncmp(registered, "http://", 7) && !strncmp(presented, "http://", 7) && mcp_url_is_loopback(&a)
-        && !b.has_userinfo && !b.fragment && !strcmp(without_port(p, registered), without_port(p, presented));
+           && !strncmp(registered, "http://", 7) && !strncmp(presented, "http://", 7) && mcp_url_is_loopback(&a)
+           && !b.has_userinfo && !b.fragment && !strcmp(without_port(p, registered), without_port(p, presented));
 }
 
 /* ":port" where it is not the scheme's own. */
 static const char *port_text(apr_pool_t *p, const mcp_url_t *url)
 {
-    int standard = !strcmp(url->scheme, "https") ? 443 : !strcmp(url->scheme, "http") ? 80 : 0;
+    int standard = !strcmp(url->scheme, "https") ? 443 : (!strcmp(url->scheme, "http") ? 80 : 0);
 
     return url->has_port && url->port != standard ? apr_psprintf(p, ":%d", url->port) : "";
 }
@@ -345,7 +345,7 @@ char *mcp_url_add_params(apr_pool_t *p, const char *uri, const apr_table_t *para
     const apr_table_entry_t *entry = (const apr_table_entry_t *)array->elts;
     char *result = apr_pstrdup(p, uri);
     apr_size_t len = strlen(uri);
-    const char *separator = !strchr(uri, '?') ? "?" : len && strchr("?&", uri[len - 1]) ? "" : "&";
+    const char *separator = !strchr(uri, '?') ? "?" : (len && strchr("?&", uri[len - 1]) ? "" : "&");
 
     for (int i = 0; i < array->nelts; i++) {
         if (entry[i].key && entry[i].val) {

@@ -43,6 +43,7 @@ char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
 
 /* Value of each ASCII character in base64url, -1 for those that are not of it. A table, because each request decodes a
  * token. */
+/* clang-format off */
 static const signed char b64url_values[128] = {
     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
@@ -53,6 +54,7 @@ static const signed char b64url_values[128] = {
     -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
     41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
 };
+/* clang-format on */
 
 apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, unsigned char **out,
                                apr_size_t *out_len)
@@ -187,11 +189,15 @@ static apr_size_t utf8_len(const unsigned char *s)
     }
     if (in_range(s[0], 0xe0, 0xef)) {
         return in_range(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf)
-            && in_range(s[2], 0x80, 0xbf) ? 3 : 0;
+                       && in_range(s[2], 0x80, 0xbf)
+                   ? 3
+                   : 0;
     }
     if (in_range(s[0], 0xf0, 0xf4)) {
         return in_range(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf)
-            && in_range(s[2], 0x80, 0xbf) && in_range(s[3], 0x80, 0xbf) ? 4 : 0;
+                       && in_range(s[2], 0x80, 0xbf) && in_range(s[3], 0x80, 0xbf)
+                   ? 4
+                   : 0;
     }
     return 0;
 }

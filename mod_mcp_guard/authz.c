@@ -102,7 +102,7 @@ static authz_status check_scopes(request_rec *r, const char *line, const void *p
     return AUTHZ_DENIED;
 }
 
-static const authz_provider scope_provider = {check_scopes, parse_scopes};
+static const authz_provider scope_provider = { check_scopes, parse_scopes };
 
 void mcp_guard_register_authz(apr_pool_t *p)
 {

@@ -149,8 +149,9 @@ static void note_guarded(cmd_parms *cmd, const mcp_guard_dir_t *dir)
         && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
                      MCP_LOG(0401) "%s: AuthType MCP without Require in the same section; unless "
-                     "an outer section has one, httpd answers every request there with 500. Add: "
-                     "Require valid-user", entry->where);
+                                   "an outer section has one, httpd answers every request there with 500. Add: "
+                                   "Require valid-user",
+                     entry->where);
     }
 }
 
@@ -219,9 +220,10 @@ static const char *set_resource(cmd_parms *cmd, void *config, const char *arg)
 static int header_is_taken(const char *name)
 {
     static const char *const taken[] = {
-        "Host",   "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "TE",
-        "Expect", "Upgrade",    "Keep-Alive",     "Trailer",      "Via",               "Origin",
-        "Accept", "Cookie",     "Accept-Encoding", NULL};
+        "Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "TE",
+        "Expect", "Upgrade", "Keep-Alive", "Trailer", "Via", "Origin",
+        "Accept", "Cookie", "Accept-Encoding", NULL
+    };
     int i;
 
     for (i = 0; taken[i]; i++) {
@@ -318,7 +320,7 @@ const command_rec mcp_guard_commands[] = {
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
     MCP_STREAM_COMMANDS,
-    {NULL}
+    { NULL }
 };
 
 void mcp_guard_note_scopes(cmd_parms *cmd, const char *scopes)

@@ -89,8 +89,9 @@ static const char *missing(const mcp_guarded_place_t *guarded, const mcp_shared_
     }
     if (!has_resource(guarded, shared)) {
         return apr_psprintf(p, "guards %s, which the path of no MCPResource covers. Add: "
-                            "MCPResource %s%s, or MCPGuardResource with the URI of one, in this "
-                            "section", path, shared->issuer, path);
+                               "MCPResource %s%s, or MCPGuardResource with the URI of one, in this "
+                               "section",
+                            path, shared->issuer, path);
     }
     return NULL;
 }
@@ -109,7 +110,8 @@ int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
         if (!ref->resource) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ref->server,
                          MCP_LOG(0402) "%s: MCPGuardResource names %s, which no MCPResource "
-                         "declares. Add: MCPResource %s", ref->where, ref->uri, ref->uri);
+                                       "declares. Add: MCPResource %s",
+                         ref->where, ref->uri, ref->uri);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }

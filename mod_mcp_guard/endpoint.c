@@ -23,7 +23,7 @@
 #include "guard.h"
 #include "mcp_util.h"
 
-#define EVENT_MAX 65536 /* a longer event passes; the stream is cut if it was an endpoint */
+#define EVENT_MAX 65536    /* a longer event passes; the stream is cut if it was an endpoint */
 #define LINE_MAX_PASSED 64 /* what is kept of a line of such an event, to tell what field it is */
 #define KEY_MIN_SEARCHED 8 /* shorter keys occur in any text */
 

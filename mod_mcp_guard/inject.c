@@ -395,7 +395,8 @@ int mcp_guard_check_proxy(request_rec *r)
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   MCP_LOG(0440) "key and identity can be given to http and https backends only, "
-                  "not to %.*s; refusing. Use such a backend, or MCPGuardIdentityHeaders Off and "
-                  "no MCPGuardBackendKey", (int)strcspn(url, ":"), url);
+                                "not to %.*s; refusing. Use such a backend, or MCPGuardIdentityHeaders Off and "
+                                "no MCPGuardBackendKey",
+                  (int)strcspn(url, ":"), url);
     return HTTP_INTERNAL_SERVER_ERROR;
 }

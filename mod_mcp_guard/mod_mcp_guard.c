@@ -17,7 +17,7 @@
 #include "mcp_log.h"
 
 /* mod_proxy's optional hook, declared here so that the guard neither builds nor loads with it. */
-APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, fixups, (request_rec *r))
+APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, fixups, (request_rec * r))
 
 mcp_guard_request_t *mcp_guard_known(request_rec *r)
 {
@@ -116,9 +116,9 @@ static int answer_metadata(request_rec *r)
 
 static void register_hooks(apr_pool_t *p)
 {
-    static const char *const after_rewrite[] = {"mod_rewrite.c", NULL};
-    static const char *const before_proxy[] = {"mod_proxy.c", NULL};
-    static const char *const before_all[] = {"mod_proxy.c", "mod_rewrite.c", "mod_alias.c", NULL};
+    static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
+    static const char *const before_proxy[] = { "mod_proxy.c", NULL };
+    static const char *const before_all[] = { "mod_proxy.c", "mod_rewrite.c", "mod_alias.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -150,6 +150,11 @@ static void register_hooks(apr_pool_t *p)
 }
 
 module AP_MODULE_DECLARE_DATA mcp_guard_module = {
-    STANDARD20_MODULE_STUFF, mcp_guard_create_dir, mcp_guard_merge_dir, mcp_guard_create_server,
-    mcp_guard_merge_server,  mcp_guard_commands,   register_hooks,
+    STANDARD20_MODULE_STUFF,
+    mcp_guard_create_dir,
+    mcp_guard_merge_dir,
+    mcp_guard_create_server,
+    mcp_guard_merge_server,
+    mcp_guard_commands,
+    register_hooks,
 };

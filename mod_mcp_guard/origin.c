@@ -40,7 +40,7 @@ static void add_origin(apr_array_header_t *origins, const char *origin)
  * http://localhost:8080 comes from whoever serves that port, and people type either name. */
 static void add_own(apr_pool_t *p, apr_array_header_t *origins, const char *uri)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
     mcp_url_t url;
     int i;
 

@@ -94,7 +94,7 @@ static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
     if (encoding && ap_cstr_casecmp(encoding, "identity")) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       MCP_LOG(0450) "the backend sends an encoded event stream, whose endpoint "
-                      "event cannot be read; refusing it. Switch compression off there");
+                                    "event cannot be read; refusing it. Switch compression off there");
         return NULL;
     }
     map = apr_palloc(r->pool, sizeof(*map));
@@ -168,7 +168,7 @@ static apr_status_t response_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       MCP_LOG(0451) "the backend's endpoint event cannot be made fit for clients; "
-                      "cutting the stream");
+                                    "cutting the stream");
         return cut(f, bb);
     }
     rv = ap_pass_brigade(f->next, out);

@@ -18,15 +18,15 @@ APLOG_USE_MODULE(mcp_guard);
 
 #define KEEPALIVE_DEFAULT apr_time_from_sec(25)
 #define PERSON_DEFAULT 200
-#define CHILD_WISHED 10000      /* nobody needs to be told that a child could hold more than this */
-#define FACTOR_DEFAULT 2        /* event.c: DEFAULT_WORKER_FACTOR */
-#define FDS_RESERVED 64         /* logs, listeners, epoll, stores */
+#define CHILD_WISHED 10000 /* nobody needs to be told that a child could hold more than this */
+#define FACTOR_DEFAULT 2   /* event.c: DEFAULT_WORKER_FACTOR */
+#define FDS_RESERVED 64    /* logs, listeners, epoll, stores */
 
-mcp_stream_global_t mcp_stream_global = {-1, -1, 0, 0, 0};
+mcp_stream_global_t mcp_stream_global = { -1, -1, 0, 0, 0 };
 
 void mcp_stream_config_begin(void)
 {
-    static const mcp_stream_global_t fresh = {-1, -1, 0, 0, 0};
+    static const mcp_stream_global_t fresh = { -1, -1, 0, 0, 0 };
 
     mcp_stream_global = fresh;
 }

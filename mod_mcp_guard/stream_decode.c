@@ -5,8 +5,8 @@
 
 #include "stream_decode.h"
 
-#define SIZE_DIGITS_MAX 15    /* 60 bits: no overflow of left, and more than any disk holds */
-#define EXTRA_MAX 65536u      /* extensions and trailers of one body: more is an attack, not a protocol */
+#define SIZE_DIGITS_MAX 15 /* 60 bits: no overflow of left, and more than any disk holds */
+#define EXTRA_MAX 65536u   /* extensions and trailers of one body: more is an attack, not a protocol */
 
 static int hex_value(unsigned char ch)
 {

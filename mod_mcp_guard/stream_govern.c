@@ -361,7 +361,7 @@ static void stream_child_init(apr_pool_t *pchild, server_rec *s)
 void mcp_stream_govern_hooks(apr_pool_t *p)
 {
     /* mod_proxy asks for the URL, not for r->handler: whoever comes first answers. */
-    static const char *const before_proxy[] = {"mod_proxy.c", NULL};
+    static const char *const before_proxy[] = { "mod_proxy.c", NULL };
 
     (void)p;
     ap_hook_post_config(stream_post_config, NULL, NULL, APR_HOOK_LAST);

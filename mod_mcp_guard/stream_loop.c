@@ -47,16 +47,16 @@ APLOG_USE_MODULE(mcp_guard);
 
 #ifdef __linux__
 
-#define FOREIGN (-1)                           /* state of a connection that another module suspended */
+#define FOREIGN (-1) /* state of a connection that another module suspended */
 #define BUFFER_SIZE 16384
-#define FAST_MAX 4096                          /* always fits a send buffer that poll() calls writable */
+#define FAST_MAX 4096 /* always fits a send buffer that poll() calls writable */
 #define EVENTS 256
 #define TICK apr_time_from_msec(250)
 #define GOVERN_EVERY apr_time_from_sec(1)
-#define LINGER_TIME apr_time_from_sec(2)       /* httpd's MAX_SECS_TO_LINGER is 30: those who read on are few here */
+#define LINGER_TIME apr_time_from_sec(2) /* httpd's MAX_SECS_TO_LINGER is 30: those who read on are few here */
 #define SWEEP_GUARD apr_time_from_sec(1)
-#define STOP_TIME apr_time_from_msec(800)      /* for polite ends when the child is told to go */
-#define TRIM_AFTER 256                         /* connections buried before memory is given back to the system */
+#define STOP_TIME apr_time_from_msec(800) /* for polite ends when the child is told to go */
+#define TRIM_AFTER 256                    /* connections buried before memory is given back to the system */
 
 static ap_filter_rec_t *relay_handle;
 
@@ -64,16 +64,16 @@ static struct {
     int ep, wake;
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
-    mcp_park_t *incoming;       /* mutex */
-    int stop;                   /* atomic: leave now */
-    int kicked;                 /* atomic: verdicts were given */
-    mcp_park_t list;            /* head of the ring of connections */
-    mcp_park_t *gone;           /* to be buried */
+    mcp_park_t *incoming;          /* mutex */
+    int stop;                      /* atomic: leave now */
+    int kicked;                    /* atomic: verdicts were given */
+    mcp_park_t list;               /* head of the ring of connections */
+    mcp_park_t *gone;              /* to be buried */
     mcp_park_t *queue, *queue_end; /* waiting for a worker */
-    int working, working_max;   /* with workers */
+    int working, working_max;      /* with workers */
     unsigned count;
-    unsigned buried;            /* since memory was given back */
-    apr_time_t governed;        /* when the rules were last asked */
+    unsigned buried;     /* since memory was given back */
+    apr_time_t governed; /* when the rules were last asked */
     char buffer[BUFFER_SIZE];
 } loop;
 
@@ -95,7 +95,7 @@ static void wake(void)
 
 static int writable(int fd)
 {
-    struct pollfd p = {fd, POLLOUT, 0};
+    struct pollfd p = { fd, POLLOUT, 0 };
 
     return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
@@ -135,7 +135,7 @@ static apr_status_t relay_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 static void watch_client(mcp_park_t *park, apr_uint32_t events)
 {
     struct epoll_event ev;
-    int op = !park->events ? EPOLL_CTL_ADD : !events ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    int op = !park->events ? EPOLL_CTL_ADD : (!events ? EPOLL_CTL_DEL : EPOLL_CTL_MOD);
 
     if (park->events == events) {
         return;

@@ -31,7 +31,7 @@
 APLOG_USE_MODULE(mcp_guard);
 
 /* mod_proxy's optional hooks, declared here so that the guard neither builds nor loads with it. */
-APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, create_req, (request_rec *r, request_rec *pr))
+APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, create_req, (request_rec * r, request_rec *pr))
 APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, request_status, (int *status, request_rec *r))
 
 #define READ_SIZE 16384
@@ -44,11 +44,30 @@ static int patient_max;
 /* Output filters that never sleep: in the relay thread, a filter that does would stop all streams. Others' names are not
  * known to us, so their streams stay with a worker. */
 static const char *const good_filters[] = {
-    "mcp_guard",     "mcp_relay",         "old_write",         "http_header",  "http_outerror",
-    "byterange",     "content_length",    "chunk",             "core",         "reqtimeout",
-    "deflate",       "inflate",           "brotli_compress",   "substitute",   "sed",
-    "buffer",        "fixup_headers_out", "fixup_headers_err", "mod_expires",  "mod_session_out",
-    "logio_ttfb_out", "ssl/tls filter",   "ssl/tls coalescing filter", "dumpio_out",
+    "mcp_guard",
+    "mcp_relay",
+    "old_write",
+    "http_header",
+    "http_outerror",
+    "byterange",
+    "content_length",
+    "chunk",
+    "core",
+    "reqtimeout",
+    "deflate",
+    "inflate",
+    "brotli_compress",
+    "substitute",
+    "sed",
+    "buffer",
+    "fixup_headers_out",
+    "fixup_headers_err",
+    "mod_expires",
+    "mod_session_out",
+    "logio_ttfb_out",
+    "ssl/tls filter",
+    "ssl/tls coalescing filter",
+    "dumpio_out",
 };
 
 static int filters_are_good(request_rec *r)

@@ -36,15 +36,18 @@ APLOG_USE_MODULE(mcp_guard);
 #define STREAMS_DEFAULT 16384
 #define STREAMS_MAX 1000000
 #define TABLE_ALIGN 64
-#define KEY_WAYS 8                /* one cache line */
+#define KEY_WAYS 8 /* one cache line */
 #define KEY_SETS_TRIED 4
 #define COUNT_BITS 24
 #define COUNT_MASK ((1u << COUNT_BITS) - 1)
 
-enum { CLAIM_FREE, CLAIM_ASKED, CLAIM_OPEN, CLAIM_PARKED };
+enum { CLAIM_FREE,
+       CLAIM_ASKED,
+       CLAIM_OPEN,
+       CLAIM_PARKED };
 
 typedef struct {
-    apr_int64_t pid; /* 0 = free */
+    apr_int64_t pid;         /* 0 = free */
     apr_uint32_t generation; /* of the configuration that it runs */
     apr_uint32_t open;
     apr_uint32_t parked;
@@ -68,10 +71,10 @@ typedef struct {
 typedef struct {
     apr_size_t size;
     apr_uint32_t nchild, nkey, nclaim;
-    apr_uint32_t limit;    /* MCPStreamLimit server in force */
-    apr_uint32_t held;     /* claims in use: what that limit counts */
+    apr_uint32_t limit;                        /* MCPStreamLimit server in force */
+    apr_uint32_t held;                         /* claims in use: what that limit counts */
     unsigned char hash_key[APR_SIPHASH_KSIZE]; /* random: nobody can choose a name that shares another's count */
-    child_t gone;          /* totals of processes that ended; only its counters are used */
+    child_t gone;                              /* totals of processes that ended; only its counters are used */
 } __attribute__((aligned(64))) head_t;
 
 static head_t *head;
@@ -82,10 +85,21 @@ static child_t *self; /* this process's slot; NULL in the parent, and when there
 static apr_uint32_t next_claim;
 
 static const char *const end_names[MCP_END_COUNT] = {
-    "none",    "complete", "broken", "client",  "stalled", "idle", "max-age",
-    "expired", "revoked",  "killed", "drained", "stopped", "lost",
+    "none",
+    "complete",
+    "broken",
+    "client",
+    "stalled",
+    "idle",
+    "max-age",
+    "expired",
+    "revoked",
+    "killed",
+    "drained",
+    "stopped",
+    "lost",
 };
-static const char *const cap_names[MCP_CAP_COUNT] = {"none", "person", "client", "server", "child"};
+static const char *const cap_names[MCP_CAP_COUNT] = { "none", "person", "client", "server", "child" };
 
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)

@@ -42,12 +42,12 @@ static struct {
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *cond;
-    apr_pool_t *pool;        /* the thread's own */
+    apr_pool_t *pool; /* the thread's own */
     server_rec *server;
-    mcp_stream_t *first;     /* mutex */
-    apr_uint32_t watched;    /* mutex */
-    apr_uint32_t sweeps;     /* atomic */
-    int stop;                /* mutex */
+    mcp_stream_t *first;  /* mutex */
+    apr_uint32_t watched; /* mutex */
+    apr_uint32_t sweeps;  /* atomic */
+    int stop;             /* mutex */
     apr_uint64_t local, remote;
     apr_time_t next_remote, next_sweep, echo;
 } warden;

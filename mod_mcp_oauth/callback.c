@@ -222,7 +222,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                       MCP_LOG(0243) "sign-in at %s failed for client=%s: %s", tx.provider->name,
                       tx.authz.client_key, mcp_detail(&res));
         return mcp_authz_error(r, conf, &tx.authz,
-                               res.status == HTTP_SERVICE_UNAVAILABLE ? "temporarily_unavailable"
+                               res.status == HTTP_SERVICE_UNAVAILABLE             ? "temporarily_unavailable"
                                : res.error && !strcmp(res.error, "access_denied") ? "access_denied"
                                                                                   : "server_error",
                                "the identity provider did not complete the sign-in");

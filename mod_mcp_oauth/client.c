@@ -22,7 +22,7 @@
 /* Length of a UTF-8 sequence by its first byte; 1 for a stray byte. */
 static apr_size_t utf8_len(unsigned char c)
 {
-    return c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    return c >= 0xf0 ? 4 : (c >= 0xe0 ? 3 : (c >= 0xc0 ? 2 : 1));
 }
 
 /* Code points that change how others are shown: C1 controls, zero-width and bidirectional
@@ -183,7 +183,7 @@ static int host_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char
     mcp_url_t url;
 
     return !conf->clients->redirect_hosts || mcp_url_parse(p, uri, &url) != APR_SUCCESS
-        || strcmp(url.scheme, "https") || mcp_host_listed(conf->clients->redirect_hosts, url.host);
+           || strcmp(url.scheme, "https") || mcp_host_listed(conf->clients->redirect_hosts, url.host);
 }
 
 const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri)
@@ -191,7 +191,7 @@ const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, c
     const char *why = mcp_redirect_check(p, uri, conf->schemes);
 
     return why                           ? why
-        : host_admitted(p, conf, uri) ? NULL
+           : host_admitted(p, conf, uri) ? NULL
                                          : "redirect URIs of that host are not admitted here";
 }
 

@@ -160,8 +160,7 @@ static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_c
 static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
                            const credentials_t *given, mcp_result_t *res)
 {
-    mcp_id_token_expected_t expected = { .issuer = client->id, .subject = client->id, .now = apr_time_now(),
-                                         .assertion = 1 };
+    mcp_id_token_expected_t expected = { .issuer = client->id, .subject = client->id, .now = apr_time_now(), .assertion = 1 };
     const char *audiences[] = { conf->shared->issuer, apr_pstrcat(r->pool, conf->base_url, "/token", NULL) };
     apr_status_t rv = APR_EINVAL;
     const char *why = NULL;

@@ -123,7 +123,7 @@ static apr_interval_time_t age_of(apr_pool_t *p, const char *control)
             apr_int64_t seconds = apr_strtoi64(token + 8, NULL, 10);
 
             age = seconds > 0 && seconds < apr_time_sec(AGE_MAX) ? apr_time_from_sec(seconds)
-                : seconds > 0                                    ? AGE_MAX
+                  : seconds > 0                                  ? AGE_MAX
                                                                  : AGE_MIN;
         }
     }
@@ -142,7 +142,7 @@ static int is_json_type(apr_pool_t *p, const char *type)
     len = strcspn(type, "; \t");
     plain = apr_pstrmemdup(p, type, len);
     return !strcasecmp(plain, "application/json")
-        || (!strncasecmp(plain, "application/", 12) && len > 17 && !strcasecmp(plain + len - 5, "+json"));
+           || (!strncasecmp(plain, "application/", 12) && len > 17 && !strcasecmp(plain + len - 5, "+json"));
 }
 
 static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, apr_size_t max, const char **text,
@@ -150,8 +150,7 @@ static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, a
 {
     const mcp_clients_conf_t *own = conf->clients;
     /* On a gateway that is itself on loopback, for trials, clients are there too (AS-25's exception). */
-    mcp_fetch_t ask = { .url = url, .ca_pem = own->metadata_ca_pem, .ca_file = own->metadata_ca_file,
-                        .proxy = own->metadata_proxy, .strangers = conf->secure, .max = max, .timeout = TIMEOUT };
+    mcp_fetch_t ask = { .url = url, .ca_pem = own->metadata_ca_pem, .ca_file = own->metadata_ca_file, .proxy = own->metadata_proxy, .strangers = conf->secure, .max = max, .timeout = TIMEOUT };
     mcp_fetched_t got = { 0 };
     int rc;
 

@@ -38,7 +38,8 @@ static int check_url(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cl
     if (mcp_url_parse(p, client_id, url) != APR_SUCCESS || strcmp(url->scheme, "https") || url->has_userinfo
         || url->fragment || !*url->path || !strcmp(url->path, "/") || mcp_url_has_dot_segments(url->path)) {
         return refuse(res, "client_id is not the URL of a metadata document: https with a path, without dot "
-                           "segments, fragment and user information", NULL);
+                           "segments, fragment and user information",
+                      NULL);
     }
     if (conf->clients->metadata_hosts && !mcp_host_listed(conf->clients->metadata_hosts, url->host)) {
         return refuse(res, "clients of that host are not admitted here",
@@ -67,7 +68,8 @@ static int take_auth(const json_t *doc, mcp_client_t *client, mcp_result_t *res)
     if (json_object_get(doc, "client_secret") || json_object_get(doc, "client_secret_expires_at")
         || (method && strcmp(method, "none") && strcmp(method, "private_key_jwt"))) {
         return refuse(res, "a metadata document must not name a client secret; token_endpoint_auth_method may be none "
-                           "or private_key_jwt", NULL);
+                           "or private_key_jwt",
+                      NULL);
     }
     client->auth_method = method ? method : "none";
     client->jwks_uri = mcp_json_str(doc, "jwks_uri");

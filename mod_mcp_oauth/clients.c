@@ -49,8 +49,8 @@ mcp_clients_conf_t *mcp_clients_merge(apr_pool_t *p, const mcp_clients_conf_t *b
 {
     mcp_clients_conf_t *conf = apr_pmemdup(p, base, sizeof(*base));
 
-#define TAKE(member)                \
-    if (add->member) {              \
+#define TAKE(member) \
+    if (add->member) { \
         conf->member = add->member; \
     }
     if (add->metadata >= 0) {

@@ -209,7 +209,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 
-AP_DECLARE_MODULE(mcp_oauth) = {
+AP_DECLARE_MODULE(mcp_oauth)
+= {
     STANDARD20_MODULE_STUFF,
     NULL, /* per-directory configuration */
     NULL,

@@ -45,7 +45,10 @@ typedef struct {
     unsigned char ticket[MCP_TICKET_LEN]; /* of the presented generation */
 } refresh_t;
 
-typedef enum { SUCCESSOR_NONE, SUCCESSOR_PENDING, SUCCESSOR_READY, SUCCESSOR_DOWN } successor_e;
+typedef enum { SUCCESSOR_NONE,
+               SUCCESSOR_PENDING,
+               SUCCESSOR_READY,
+               SUCCESSOR_DOWN } successor_e;
 
 static int invalid_grant(const refresh_t *x, const char *why)
 {

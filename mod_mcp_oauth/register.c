@@ -260,9 +260,9 @@ static int check_caller(request_rec *r, const mcp_oauth_conf_t *conf, mcp_result
                         "registration needs an initial access token from the administrator", NULL);
     }
     return mcp_clients_limit(r, conf, MCP_LIMIT_REGISTER, NULL)
-        ? mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable", "too many registrations; try again later",
-                   NULL)
-        : OK;
+               ? mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable", "too many registrations; try again later",
+                          NULL)
+               : OK;
 }
 
 /* Many people register from behind one address, but each at the application that they use. */

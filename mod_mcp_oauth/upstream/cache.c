@@ -21,18 +21,18 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
-#define RETRY_AHEAD apr_time_from_sec(30)    /* between attempts while the old document serves */
-#define TIMEOUT_AHEAD apr_time_from_sec(3)   /* of such an attempt, for which a person waits in vain */
-#define RETRY_FIRST apr_time_from_msec(500)  /* after the first failure without a document, then doubled up to... */
+#define RETRY_AHEAD apr_time_from_sec(30)   /* between attempts while the old document serves */
+#define TIMEOUT_AHEAD apr_time_from_sec(3)  /* of such an attempt, for which a person waits in vain */
+#define RETRY_FIRST apr_time_from_msec(500) /* after the first failure without a document, then doubled up to... */
 #define RETRY_MAX apr_time_from_sec(5)
 
 typedef struct {
     mcp_cache_t *cache;
-    apr_pool_t *pool;  /* unmanaged: an allocator of its own, so that no lock is shared */
+    apr_pool_t *pool; /* unmanaged: an allocator of its own, so that no lock is shared */
     const char *url;
     const void *doc;
     apr_time_t fetched;
-    int refs;          /* the cache's own included; guarded by the cache's lock */
+    int refs; /* the cache's own included; guarded by the cache's lock */
 } snapshot_t;
 
 struct mcp_cache_t {
@@ -113,8 +113,8 @@ static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider
         mcp_fail(res, later ? HTTP_SERVICE_UNAVAILABLE : HTTP_BAD_GATEWAY,
                  later ? "temporarily_unavailable" : "server_error", "the identity provider cannot be reached",
                  apr_psprintf(p, "%s answered %d%s", url, got.status,
-                              got.status / 100 == 3 ? "; redirects are not followed: set MCPProviderIssuer to where it "
-                                                      "leads"
+                              got.status / 100 == 3          ? "; redirects are not followed: set MCPProviderIssuer to where it "
+                                                               "leads"
                               : got.status == HTTP_NOT_FOUND ? "; check MCPProviderIssuer"
                                                              : ""));
         return NULL;

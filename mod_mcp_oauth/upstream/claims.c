@@ -15,7 +15,7 @@
 static int left_out(const json_t *claims, const char *name)
 {
     return json_object_get(json_object_get(claims, "_claim_names"), name)
-        || (!strcmp(name, "groups") && json_is_true(json_object_get(claims, "hasgroups")));
+           || (!strcmp(name, "groups") && json_is_true(json_object_get(claims, "hasgroups")));
 }
 
 /* A value that a policy can be written on. */

@@ -19,7 +19,7 @@ int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback)
         return 0;
     }
     return !strcmp(parsed.scheme, "https")
-        || (loopback && !strcmp(parsed.scheme, "http") && mcp_url_is_loopback(&parsed));
+           || (loopback && !strcmp(parsed.scheme, "http") && mcp_url_is_loopback(&parsed));
 }
 
 int mcp_provider_is_loopback(const mcp_provider_t *provider)
@@ -93,7 +93,8 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     }
     if (strcmp(issuer, provider->issuer)) { /* section 4.3: exactly */
         *why = apr_psprintf(p, "the provider calls itself \"%s\": set MCPProviderIssuer to that, if it is to be "
-                               "trusted", mcp_log_text(p, issuer));
+                               "trusted",
+                            mcp_log_text(p, issuer));
         return NULL;
     }
     doc->authorization_endpoint = endpoint(p, provider, json, "authorization_endpoint", why);
@@ -105,7 +106,7 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     doc->scopes = scope_list(p, json);
     doc->iss_parameter = json_is_true(json_object_get(json, "authorization_response_iss_parameter_supported"));
     doc->basic = offers(json, "token_endpoint_auth_methods_supported", "client_secret_basic", 1)
-        || !offers(json, "token_endpoint_auth_methods_supported", "client_secret_post", 0);
+                 || !offers(json, "token_endpoint_auth_methods_supported", "client_secret_post", 0);
     return doc;
 }
 

@@ -54,7 +54,7 @@ static int name_ok(const char *name)
     apr_size_t len = strlen(name);
 
     return len >= 1 && len <= 32
-        && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
 }
 
 /* What has to be there, and fits together. NULL or what to mend. */
@@ -137,11 +137,13 @@ const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg
     }
     if (!mcp_upstream_url_ok(cmd->pool, arg, 1) || mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || url.query) {
         return apr_psprintf(cmd->pool, "MCPProviderIssuer takes the provider's issuer, an https URL without query and "
-                                       "fragment (http only on loopback): \"%s\" is none", arg);
+                                       "fragment (http only on loopback): \"%s\" is none",
+                            arg);
     }
     if (strstr(arg, "/.well-known/")) {
         return apr_psprintf(cmd->pool, "MCPProviderIssuer takes the issuer, not the address of its metadata: write "
-                                       "%.*s", (int)(strstr(arg, "/.well-known/") - arg), arg);
+                                       "%.*s",
+                            (int)(strstr(arg, "/.well-known/") - arg), arg);
     }
     provider->issuer = arg;
     return NULL;
@@ -360,7 +362,7 @@ static const void *parse_keys(apr_pool_t *p, const mcp_provider_t *provider, con
 
 static int between(int low, int value, int high)
 {
-    return value < low ? low : value > high ? high : value;
+    return value < low ? low : (value > high ? high : value);
 }
 
 static apr_status_t make_state(mcp_provider_t *provider, mcp_gate_t *all, int limit, server_rec *s, apr_pool_t *p)

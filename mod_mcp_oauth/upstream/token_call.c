@@ -83,7 +83,8 @@ static int refused(const mcp_fetched_t *got, const char *error, const char *log,
     }
     if (in(error, setup)) {
         log = apr_pstrcat(p, log, "; check MCPProviderClientID, MCPProviderClientSecret, MCPProviderAuthMethod and "
-                                  "MCPProviderScope against the provider's registration", NULL);
+                                  "MCPProviderScope against the provider's registration",
+                          NULL);
     }
     return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider reported an error", log);
 }
@@ -108,8 +109,7 @@ static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_t
         return malformed(p, url, "the answer has no access_token", res);
     }
     if (!type || apr_cstr_casecmp(type, "Bearer")) {
-        return malformed(p, url, apr_psprintf(p, "token_type is \"%s\" and not Bearer",
-                                              type ? mcp_log_text(p, type) : ""), res);
+        return malformed(p, url, apr_psprintf(p, "token_type is \"%s\" and not Bearer", type ? mcp_log_text(p, type) : ""), res);
     }
     if (seconds > 0) {
         answer->expires = apr_time_now() + apr_time_from_sec(seconds < SECONDS_MAX ? seconds : SECONDS_MAX);
@@ -124,7 +124,7 @@ static const char *authenticate(apr_pool_t *p, const mcp_provider_t *provider, c
     const char *method = provider->auth_method;
 
     if (!method) {
-        method = !provider->secret ? "none" : doc->basic ? "client_secret_basic" : "client_secret_post";
+        method = !provider->secret ? "none" : (doc->basic ? "client_secret_basic" : "client_secret_post");
     }
     if (!strcmp(method, "client_secret_basic")) {
         /* Both parts are form-encoded first (RFC 6749 section 2.3.1). */
@@ -145,8 +145,7 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
                    mcp_result_t *res)
 {
     apr_table_t *form = apr_table_copy(r->pool, params);
-    mcp_fetch_t ask = { .url = doc->token_endpoint, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = ANSWER_MAX,
-                        .timeout = provider->timeout };
+    mcp_fetch_t ask = { .url = doc->token_endpoint, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = ANSWER_MAX, .timeout = provider->timeout };
     mcp_fetched_t got = { 0 };
     const json_t *json;
     const char *error;

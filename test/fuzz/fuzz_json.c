@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_t *again = mcp_json_parse(p, text, strlen(text), strlen(text));
 
         REQUIRE(size <= 8192 && again && json_equal(json, again));
-        json_object_foreach(json, name, value) {
+        json_object_foreach (json, name, value) {
             const char *string = mcp_json_str(json, name);
 
             REQUIRE(!string || (*string && !strpbrk(string, "\r\n\t")));

@@ -107,7 +107,7 @@ static apr_status_t meet(ap_socache_instance_t *instance)
         fake_unlocked += held != 1;
     }
     if (*fake_script) {
-        mode = *fake_script == 'd' ? FAKE_DEAD : *fake_script == 'b' ? FAKE_BROKEN : FAKE_UP;
+        mode = *fake_script == 'd' ? FAKE_DEAD : (*fake_script == 'b' ? FAKE_BROKEN : FAKE_UP);
         fake_script++;
     }
     if (mode == FAKE_SILENT) {
@@ -118,7 +118,7 @@ static apr_status_t meet(ap_socache_instance_t *instance)
         apr_atomic_dec32(&fake_blocked);
         mode = fake_mode;
     }
-    return mode == FAKE_DEAD ? APR_NOTFOUND : mode == FAKE_BROKEN ? APR_EGENERAL : APR_SUCCESS;
+    return mode == FAKE_DEAD ? APR_NOTFOUND : (mode == FAKE_BROKEN ? APR_EGENERAL : APR_SUCCESS);
 }
 
 static int find(ap_socache_instance_t *instance, const unsigned char *id, unsigned int idlen)
@@ -221,7 +221,7 @@ static const ap_socache_provider_t local = {
 
 void *ap_lookup_provider(const char *group, const char *name, const char *version)
 {
-    int which = !strcmp(name, "shmcb") ? 0 : !strcmp(name, "memcache") ? 1 : !strcmp(name, "redis") ? 2 : -1;
+    int which = !strcmp(name, "shmcb") ? 0 : (!strcmp(name, "memcache") ? 1 : (!strcmp(name, "redis") ? 2 : -1));
 
     if (strcmp(group, AP_SOCACHE_PROVIDER_GROUP) || which < 0 || (fake_hidden & (1u << which))) {
         return NULL;

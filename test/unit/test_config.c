@@ -28,24 +28,21 @@ static const char *resource(const char *a, const char *b, const char *c)
 {
     char *argv[] = { (char *)a, (char *)b, (char *)c };
 
-    return mcp_set_resource(cmd, NULL, c ? 3 : b ? 2 : a ? 1 : 0, argv);
+    return mcp_set_resource(cmd, NULL, c ? 3 : (b ? 2 : (a ? 1 : 0)), argv);
 }
 
 static const char *scope(const char *a, const char *b, const char *c, const char *d)
 {
     char *argv[] = { (char *)a, (char *)b, (char *)c, (char *)d };
 
-    return mcp_set_scope(cmd, NULL, d ? 4 : c ? 3 : b ? 2 : 1, argv);
+    return mcp_set_scope(cmd, NULL, d ? 4 : (c ? 3 : (b ? 2 : 1)), argv);
 }
 
 static const struct {
     const char *issuer;
     int ok;
 } issuers[] = {
-    { "https://mcp.example.com", 1 }, { "https://mcp.example.com/tenant", 1 }, { "http://127.0.0.1:8080", 1 },
-    { "http://localhost:8080", 1 }, { "http://[::1]:8080", 1 }, { "https://mcp.example.com/", 0 }, { "http://mcp.example.com", 0 },
-    { "mcp.example.com", 0 }, { "https://mcp.example.com?x", 0 }, { "https://mcp.example.com#x", 0 }, { "https://u@h", 0 },
-    { "https://h/a/../b", 0 }, { "ftp://h", 0 }, { "", 0 }, { "https://h/a//b", 0 }, { "https://h\n", 0 }
+    { "https://mcp.example.com", 1 }, { "https://mcp.example.com/tenant", 1 }, { "http://127.0.0.1:8080", 1 }, { "http://localhost:8080", 1 }, { "http://[::1]:8080", 1 }, { "https://mcp.example.com/", 0 }, { "http://mcp.example.com", 0 }, { "mcp.example.com", 0 }, { "https://mcp.example.com?x", 0 }, { "https://mcp.example.com#x", 0 }, { "https://u@h", 0 }, { "https://h/a/../b", 0 }, { "ftp://h", 0 }, { "", 0 }, { "https://h/a//b", 0 }, { "https://h\n", 0 }
 };
 
 START_TEST(issuer)

@@ -15,10 +15,7 @@
 static mcp_grant_t sample(void)
 {
     mcp_grant_t grant = {
-        .flags = 0, .generation = 0x01020304, .issued = apr_time_from_sec(1700000000),
-        .expires = apr_time_from_sec(1800000000), .access_expires = apr_time_from_sec(1700003600),
-        .subject = "corp|abc", .client_key = "key", .client_name = "Client \xc3\xa9", .scope = "a b",
-        .resource = "https://mcp.example.com/mcp", .username = "ann", .claims = "{\"roles\":[\"x\"]}"
+        .flags = 0, .generation = 0x01020304, .issued = apr_time_from_sec(1700000000), .expires = apr_time_from_sec(1800000000), .access_expires = apr_time_from_sec(1700003600), .subject = "corp|abc", .client_key = "key", .client_name = "Client \xc3\xa9", .scope = "a b", .resource = "https://mcp.example.com/mcp", .username = "ann", .claims = "{\"roles\":[\"x\"]}"
     };
 
     for (int i = 0; i < MCP_ID_LEN; i++) {
@@ -66,14 +63,16 @@ START_TEST(token_refuses)
     ck_assert_int_eq(mcp_access_token_open(pool, ring, mcp_seal(pool, ring, MCP_PURPOSE_ACCESS, plain, 45), 0, hash, &token),
                      APR_EINVAL);
     ck_assert_int_eq(mcp_access_token_open(pool, ring, mcp_seal(pool, ring, MCP_PURPOSE_REFRESH, plain, 45), 0, hash,
-                                           &token), APR_EINVAL);
+                                           &token),
+                     APR_EINVAL);
     ck_assert_int_eq(mcp_access_token_open(pool, ring, "", 0, hash, &token), APR_EINVAL);
     ck_assert_int_eq(mcp_access_token_open(pool, ring, NULL, 0, hash, &token), APR_EINVAL);
     /* an expiry that overflows microseconds must not wrap into the past or future of another sign */
     memset(plain + 1 + 16 + 4, 0xff, 8);
     plain[0] = 1;
     ck_assert_int_eq(mcp_access_token_open(pool, ring, mcp_seal(pool, ring, MCP_PURPOSE_ACCESS, plain, 45), NOW, hash,
-                                           &token), APR_SUCCESS);
+                                           &token),
+                     APR_SUCCESS);
     ck_assert(token.expires > NOW);
 }
 END_TEST
@@ -117,7 +116,10 @@ START_TEST(record_layout)
     mcp_grant_encode(pool, &grant, &data, &len);
     /* version, flags, generation, then issued, as documented: an older release must read what a newer one wrote */
     ck_assert_int_eq(memcmp(data, "\x01\x00\x01\x02\x03\x04\x00\x00\x00\x00\x65\x53\xf1\x00", 14), 0);
-    ck_assert_int_eq(memcmp(data + 30, "\x00\x08" "corp|abc\x00\x03key", 15), 0);
+    ck_assert_int_eq(memcmp(data + 30, "\x00\x08"
+                                       "corp|abc\x00\x03key",
+                            15),
+                     0);
 }
 END_TEST
 

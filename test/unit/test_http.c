@@ -57,8 +57,7 @@ static const struct {
     const char *header;
     int is;
 } types[] = {
-    { "application/json", 1 }, { "Application/JSON", 1 }, { "application/json; charset=utf-8", 1 }, { "application/json ;x", 1 },
-    { "application/jsonx", 0 }, { "application/json+x", 0 }, { "text/plain", 0 }, { "", 0 }, { "application/json,text/plain", 0 }
+    { "application/json", 1 }, { "Application/JSON", 1 }, { "application/json; charset=utf-8", 1 }, { "application/json ;x", 1 }, { "application/jsonx", 0 }, { "application/json+x", 0 }, { "text/plain", 0 }, { "", 0 }, { "application/json,text/plain", 0 }
 };
 
 START_TEST(content_types)
@@ -159,11 +158,7 @@ static const struct {
     int ours;
     int which; /* -1: none, answer 404 */
 } metadata_paths[] = {
-    { WELL_KNOWN, 1, 0 }, { WELL_KNOWN "/", 1, 0 }, { WELL_KNOWN "/mcp", 1, 0 }, { WELL_KNOWN "/mcp/", 1, 0 },
-    { WELL_KNOWN "/mcp/sse", 1, 0 }, { WELL_KNOWN "/other/one", 1, 1 }, { WELL_KNOWN "/other", 1, -1 },
-    { WELL_KNOWN "/mcpx", 1, -1 }, { "/mcp" WELL_KNOWN, 1, 0 }, { "/other/one" WELL_KNOWN "/", 1, 1 },
-    { "/elsewhere" WELL_KNOWN, 0, -1 }, { "/mcp" WELL_KNOWN "/x", 0, -1 }, { WELL_KNOWN "x", 0, -1 }, { "/mcp", 0, -1 },
-    { "/.well-known", 0, -1 }, { "", 0, -1 }, { WELL_KNOWN WELL_KNOWN, 1, -1 }
+    { WELL_KNOWN, 1, 0 }, { WELL_KNOWN "/", 1, 0 }, { WELL_KNOWN "/mcp", 1, 0 }, { WELL_KNOWN "/mcp/", 1, 0 }, { WELL_KNOWN "/mcp/sse", 1, 0 }, { WELL_KNOWN "/other/one", 1, 1 }, { WELL_KNOWN "/other", 1, -1 }, { WELL_KNOWN "/mcpx", 1, -1 }, { "/mcp" WELL_KNOWN, 1, 0 }, { "/other/one" WELL_KNOWN "/", 1, 1 }, { "/elsewhere" WELL_KNOWN, 0, -1 }, { "/mcp" WELL_KNOWN "/x", 0, -1 }, { WELL_KNOWN "x", 0, -1 }, { "/mcp", 0, -1 }, { "/.well-known", 0, -1 }, { "", 0, -1 }, { WELL_KNOWN WELL_KNOWN, 1, -1 }
 };
 
 START_TEST(metadata_match)

@@ -47,9 +47,9 @@ START_TEST(parses)
 }
 END_TEST
 
-static const char *const wrong[] = {"",      "5",      "5/",     "/5",      "0/s",   "-1/s",    "5/0",       "5/x",
-                                    "5/s/",  "5/s/0",  "5/s/x",  "5/s/3x",  "5 /s",  "5/31d",   "9000000/s", "9999/s",
-                                    "5/s/3/2", "1e3/s", "99999999999999999999/s"};
+static const char *const wrong[] = { "", "5", "5/", "/5", "0/s", "-1/s", "5/0", "5/x",
+                                     "5/s/", "5/s/0", "5/s/x", "5/s/3x", "5 /s", "5/31d", "9000000/s", "9999/s",
+                                     "5/s/3/2", "1e3/s", "99999999999999999999/s" };
 
 START_TEST(refuses)
 {
@@ -145,7 +145,7 @@ START_TEST(exact_under_contention)
     ck_assert_int_eq(pipe(ends), 0);
     child = fork();
     for (i = 0; i < 4; i++) {
-        competitors[i] = (competitor_t){table, &rate, 0};
+        competitors[i] = (competitor_t){ table, &rate, 0 };
         pthread_create(&threads[i], NULL, compete, &competitors[i]);
     }
     for (i = 0; i < 4; i++) {

@@ -54,7 +54,8 @@ START_TEST(documented_form)
     ck_assert_int_eq(mcp_b64url_decode(pool, text + 9, strlen(text + 9), &data, &len), APR_SUCCESS);
     ck_assert_uint_eq(len, 12 + 5 + 16);
     ck_assert_int_eq(EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL,
-                                        mcp_keyring_key(ring, MCP_PURPOSE_REFRESH, "k1", 2), data), 1);
+                                        mcp_keyring_key(ring, MCP_PURPOSE_REFRESH, "k1", 2), data),
+                     1);
     ck_assert_int_eq(EVP_DecryptUpdate(ctx, NULL, &n, (const unsigned char *)"mcprt\0k1\0", 9), 1);
     ck_assert_int_eq(EVP_DecryptUpdate(ctx, out, &n, data + 12, 5), 1);
     EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, 16, data + 17);
@@ -98,8 +99,10 @@ START_TEST(rotation)
                      APR_EINVAL);
     /* the kid is bound: a value cannot be moved to another */
     ck_assert_int_eq(opens(unit_ring("k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
-                                     "k9 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), MCP_PURPOSE_ACCESS,
-                           apr_pstrcat(pool, "mcpat.k9", old_value + 8, NULL)), APR_EINVAL);
+                                     "k9 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+                           MCP_PURPOSE_ACCESS,
+                           apr_pstrcat(pool, "mcpat.k9", old_value + 8, NULL)),
+                     APR_EINVAL);
 }
 END_TEST
 
@@ -201,7 +204,8 @@ START_TEST(json_refuses)
 
     ck_assert_int_eq(mcp_unseal_json(pool, ring, MCP_PURPOSE_FORM, text, 0, &back), APR_EINVAL);
     ck_assert_int_eq(mcp_unseal_json(pool, ring, MCP_PURPOSE_FORM,
-                                     mcp_seal_json(pool, ring, MCP_PURPOSE_FORM, NULL, NOW), 0, &back), APR_EINVAL);
+                                     mcp_seal_json(pool, ring, MCP_PURPOSE_FORM, NULL, NOW), 0, &back),
+                     APR_EINVAL);
 }
 END_TEST
 

@@ -14,8 +14,7 @@ static const struct {
     const char *plain;
     const char *text;
 } rfc4648[] = {
-    { "", "" }, { "f", "Zg" }, { "fo", "Zm8" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg" }, { "fooba", "Zm9vYmE" },
-    { "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "-_-_" }
+    { "", "" }, { "f", "Zg" }, { "fo", "Zm8" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg" }, { "fooba", "Zm9vYmE" }, { "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "-_-_" }
 };
 
 START_TEST(base64url_rfc4648)
@@ -110,8 +109,9 @@ START_TEST(masks)
 
     ck_assert_str_eq(mcp_log_text(pool, "a\r\nb\"c'd\\e\x7f\xc3\xa9 f"), "a??b?c?d?e??? f");
     ck_assert_uint_eq(strlen(mcp_log_text(pool, apr_pstrcat(pool, "0123456789012345678901234567890123456789",
-        "0123456789012345678901234567890123456789", "0123456789012345678901234567890123456789", "0123456789",
-        NULL))), 128);
+                                                            "0123456789012345678901234567890123456789", "0123456789012345678901234567890123456789", "0123456789",
+                                                            NULL))),
+                      128);
     ck_assert_str_eq(mcp_log_text(pool, NULL), "(none)");
 }
 END_TEST

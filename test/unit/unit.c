@@ -42,7 +42,8 @@ const char *unit_file(const char *name, const char *content)
     apr_file_t *file;
 
     ck_assert_int_eq(apr_file_open(&file, path, APR_FOPEN_WRITE | APR_FOPEN_CREATE | APR_FOPEN_TRUNCATE,
-                                   APR_FPROT_UREAD | APR_FPROT_UWRITE, pool), APR_SUCCESS);
+                                   APR_FPROT_UREAD | APR_FPROT_UWRITE, pool),
+                     APR_SUCCESS);
     ck_assert_int_eq(apr_file_write_full(file, content, strlen(content), NULL), APR_SUCCESS);
     apr_file_close(file);
     chmod(path, 0600);

@@ -18,14 +18,14 @@
 /* ---- in place of fetch.c ---- */
 
 static struct {
-    int result;         /* OK or what mcp_fetch() returns */
+    int result; /* OK or what mcp_fetch() returns */
     int status;
     const char *body;
     apr_interval_time_t takes;
     apr_interval_time_t timeout; /* that the last call was given */
     int calls;
     int inside;
-    int most;           /* calls at the same time */
+    int most; /* calls at the same time */
 } net;
 
 int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_result_t *res)
