@@ -437,3 +437,120 @@ test('drain', { timeout: 120_000 }, async (t) => {
     for (const { client } of held) client.close();
     assert.equal((await world.counted({ Open: 0 }))['Ended-drained'], 30);
 });
+
+for (const [mpm, settings] of [
+    ['worker', MPM.replace(/AsyncRequestWorkerFactor.*/, '')],
+    ['prefork', 'StartServers 8\nServerLimit 20\nMaxRequestWorkers 20\nMinSpareServers 4\nMaxSpareServers 20'],
+]) {
+    test(`the ${mpm} MPM holds a worker for each stream, by the same rules`, { timeout: 120_000 }, async (t) => {
+        const world = await openStreamsWorld(t, {
+            httpd: { mpmModule: mpm, mpm: settings },
+            locations: { ping: 'MCPStreamKeepAlive 1s', person: 'MCPStreamLimit person 2' },
+        });
+        const one = await world.signIn();
+        const token = one.tokens.access_token;
+        assert.match(world.httpd.log(), new RegExp(`MCP0515: the ${mpm} MPM holds a worker for each event stream`, 'i'));
+        for (const way of ['relay', 'tls', 'balancer']) {
+            const { client, answer, call } = await begun(world, way, token, { secure: way === 'tls' });
+            await sleep(300);
+            call.event('event');
+            await answer.has('event\n\n');
+            assert.equal((await world.counts()).Relayed, 0);
+            const from = Date.now();
+            client.close();
+            await call.closed;
+            assert.ok(since(from) < 1);
+        }
+        const ping = await begun(world, 'ping', token);
+        await ping.answer.has(/^:\n\n$/, 3500);
+        const held = [await begun(world, 'person', token)];
+        const refused = await request(`${world.base}/s/person/events`, { headers: { Authorization: `Bearer ${token}`, Accept: 'text/event-stream' } });
+        assert.equal(refused.status, 429);
+        const from = Date.now();
+        await one.revoke(one.tokens.refresh_token);
+        for (const { answer, client } of [ping, ...held]) {
+            assert.equal(await answer.done, 'complete');
+            client.close();
+        }
+        assert.ok(since(from) < 2);
+        await world.counted({ Open: 0 });
+    });
+}
+
+test('HTTP/2 to the client', { timeout: 120_000 }, async (t) => {
+    const http2 = await import('node:http2');
+    const world = await openStreamsWorld(t, {
+        httpd: { modules: ['http2'], mpm: MPM.replace('ThreadsPerChild 10', 'ThreadsPerChild 30').replace('MaxRequestWorkers 40', 'MaxRequestWorkers 120').replace('MaxSpareThreads 40', 'MaxSpareThreads 120') },
+        directives: 'H2MaxWorkers 60', vhost: 'Protocols h2 http/1.1',
+        locations: { ping: 'MCPStreamKeepAlive 1s' },
+    });
+    const one = await world.signIn();
+    const headers = { authorization: `Bearer ${one.tokens.access_token}`, accept: 'text/event-stream' };
+    const session = http2.connect(`https://localhost:${world.tlsPort}`, { rejectUnauthorized: false, lookup: (_, __, cb) => cb(null, [{ address: '127.0.0.1', family: 4 }]) });
+    t.after(() => session.destroy());
+    session.on('error', () => {});
+    assert.match(world.httpd.log(), /MCP0510: Protocols h2: .*set Protocols http\/1\.1/, 'said at start');
+    const open = async (path, id) => {
+        const stream = session.request({ ':path': `${path}?id=${id}`, ...headers });
+        const state = { stream, text: '', headers: null };
+        stream.setEncoding('utf8');
+        stream.on('response', (h) => { state.headers = h; });
+        stream.on('data', (data) => { state.text += data; });
+        stream.on('error', () => {});
+        stream.on('close', () => { state.closed = true; });
+        state.call = await world.sse.call(id);
+        state.call.begin();
+        await until(() => state.headers, 'headers');
+        assert.equal(state.headers[':status'], 200);
+        return state;
+    };
+
+    await t.test('events and comments come at once, a reset stream frees the backend', async () => {
+        const a = await open('/s/ping/events', 'h2-a');
+        a.call.event('hello');
+        await until(() => a.text.includes('hello\n\n'), 'the event', 1000);
+        await until(() => a.text.includes(':\n\n'), 'a comment', 3500);
+        const from = Date.now();
+        a.stream.close(http2.constants.NGHTTP2_CANCEL);
+        await a.call.closed;
+        assert.ok(since(from) < 1.2, `${since(from)} s`);
+        await world.counted({ Open: 0 });
+    });
+
+    await t.test('a vanished connection frees all of its streams, revocation ends them', async () => {
+        const held = [];
+        for (let i = 0; i < 3; i++) held.push(await open('/s/relay/events', `h2-${i}`)); // mod_http2 answers few more at a time
+        assert.equal((await world.counts()).Relayed, 0, 'with a worker each');
+        const from = Date.now();
+        await one.revoke(one.tokens.refresh_token);
+        await until(() => held.every(({ closed }) => closed), 'streams end', 3000);
+        assert.ok(since(from) < 2.2, `${since(from)} s`);
+        await world.counted({ Open: 0 });
+    });
+});
+
+test('start-up says which directive to set', { timeout: 120_000 }, async (t) => {
+    const messages = async (mpm, directives = '') => {
+        const world = await openStreamsWorld(t, { start: false, httpd: { mpm }, directives });
+        const { code, output } = await world.httpd.configtest();
+        return { code, output };
+    };
+    const plain = 'StartServers 2\nServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 150\nMinSpareThreads 25\nMaxSpareThreads 75';
+    let found = await messages(plain);
+    assert.equal(found.code, 0);
+    assert.match(found.output, /MCP0513: AsyncRequestWorkerFactor 2: event streams are held to 50 a child, 300 in all, .*set AsyncRequestWorkerFactor 2000/);
+    assert.match(found.output, /MCP0511: MaxSpareThreads 75: .*set MaxSpareThreads 150/);
+    found = await messages(plain.replace('MaxSpareThreads 75', 'MaxSpareThreads 150\nAsyncRequestWorkerFactor 2000\nMaxConnectionsPerChild 1000'));
+    assert.doesNotMatch(found.output, /MCP0513|MCP0511/);
+    assert.match(found.output, /MCP0512: .*set MaxConnectionsPerChild 0/);
+    for (const [directives, what] of [
+        ['MCPStreamKeepAlive soon', /MCPStreamKeepAlive wants a time/], ['MCPStreamMaxAge 10ms', /MCPStreamMaxAge wants a time/],
+        ['MCPStreamLimit person many', /MCPStreamLimit person wants a number/], ['MCPStreamLimit planet 3', /knows person, client, server and child/],
+        ['MCPStreamLimit person 0', /wants a number from 1/], ['<Location /x>\nMCPStreamLimit server 3\n</Location>', /cannot occur within|not allowed/],
+        ['<Location /x>\nMCPStreamDrain 3s\n</Location>', /cannot occur within|not allowed/],
+    ]) {
+        found = await messages(plain, directives);
+        assert.notEqual(found.code, 0, directives);
+        assert.match(found.output, what);
+    }
+});

@@ -18,13 +18,22 @@ export const MODULES = process.env.MCP_MODULES ?? join(TOP, 'build/modules');
 /** Where the distribution keeps httpd's own modules. */
 const SYSTEM_MODULES = ['/usr/lib/apache2/modules', '/usr/lib64/httpd/modules', '/usr/local/apache2/modules'].find(existsSync);
 
-const BASE = ['mpm_event', 'authn_core', 'authz_core', 'authz_user', 'authz_host', 'alias', 'dir', 'mime', 'env', 'setenvif',
+const BASE = ['authn_core', 'authz_core', 'authz_user', 'authz_host', 'alias', 'dir', 'mime', 'env', 'setenvif',
     'headers', 'reqtimeout', 'deflate', 'filter', 'status', 'socache_shmcb', 'socache_memcache', 'socache_redis', 'proxy', 'proxy_http'];
 
-/** The AddressSanitizer build preloads its runtime into the stock httpd; MCP_ASAN_LOG is where it reports. */
+/**
+ * The sanitizers' builds preload their runtime into the stock httpd; MCP_ASAN_LOG, or MCP_TSAN_LOG for ThreadSanitizer, is
+ * where they report.
+ */
 function sanitizer() {
-    if (!process.env.MCP_ASAN_LOG) return {};
     const lib = (name) => execFileSync('gcc', [`-print-file-name=${name}`], { encoding: 'utf8' }).trim();
+    if (process.env.MCP_TSAN_LOG) {
+        return {
+            LD_PRELOAD: lib('libtsan.so'),
+            TSAN_OPTIONS: `log_path=${process.env.MCP_TSAN_LOG}:suppressions=${join(TOP, 'test/tools/tsan.supp')}`,
+        };
+    }
+    if (!process.env.MCP_ASAN_LOG) return {};
     return {
         LD_PRELOAD: `${lib('libasan.so')}:${lib('libubsan.so')}`,
         ASAN_OPTIONS: `detect_leaks=0:log_path=${process.env.MCP_ASAN_LOG}`,
@@ -45,14 +54,16 @@ export class Httpd {
     /**
      * @param conf     text of the site configuration, after LoadModule and the like
      * @param options  modules: further modules of the distribution; mpm: directives that replace the defaults;
-     *                 mcp: which of our modules to load; env: environment; tls: speak https, with a certificate of its own
+     *                 mcp: which of our modules to load; env: environment; tls: speak https, with a certificate of its own;
+     *                 mpmModule: event (default), worker or prefork
      */
-    constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {}, tls = false } = {}) {
+    constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {}, tls = false,
+        mpmModule = 'event' } = {}) {
         this.root = root;
         this.port = port;
         this.tls = tls;
         this.base = `http${tls ? 's' : ''}://127.0.0.1:${port}`;
-        this.modules = tls ? ['ssl', ...modules] : modules;
+        this.modules = [`mpm_${mpmModule}`, ...(tls ? ['ssl'] : []), ...modules];
         this.mpm = mpm ?? 'StartServers 2\nServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMinSpareThreads 50\nMaxSpareThreads 100';
         this.mcp = mcp;
         this.env = env;
@@ -88,7 +99,7 @@ export class Httpd {
 
     async configure(site) {
         const user = process.getuid() === 0 ? 'User www-data\nGroup www-data' : '';
-        const load = [...BASE, ...this.modules]
+        const load = [...this.modules.slice(0, 1), ...BASE, ...this.modules.slice(1)]
             .map((name) => `LoadModule ${name}_module ${SYSTEM_MODULES}/mod_${name}.so`);
         const ours = this.mcp.map((name) => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`);
         this.site = site;
@@ -135,7 +146,8 @@ ${site}
     }
 
     async start({ ms = 20_000 } = {}) {
-        const start = new Process(HTTPD, [...this.#args(), '-DFOREGROUND'], { env: { ...sanitizer(), ...this.env } });
+        // A process group of its own: the prefork MPM stops by signalling its whole group.
+        const start = new Process(HTTPD, [...this.#args(), '-DFOREGROUND'], { env: { ...sanitizer(), ...this.env }, detached: true });
         this.process = start;
         this.stopping = false;
         await until(async () => {
@@ -223,9 +235,10 @@ ${site}
                 if (text.includes(value)) wrong.push(`secret in a log: ${name}`);
             }
         }
-        if (process.env.MCP_ASAN_LOG) {
-            const dir = dirname(process.env.MCP_ASAN_LOG);
-            const name = process.env.MCP_ASAN_LOG.slice(dir.length + 1);
+        const reports = process.env.MCP_TSAN_LOG ?? process.env.MCP_ASAN_LOG;
+        if (reports) {
+            const dir = dirname(reports);
+            const name = reports.slice(dir.length + 1);
             for (const file of readdirSync(dir).filter((entry) => entry.startsWith(name))) {
                 wrong.push(`${file}:\n${readFileSync(join(dir, file), 'utf8').slice(0, 6000)}`);
             }

@@ -49,12 +49,12 @@ process.on('exit', () => {
 
 /** A child process whose output is kept; `stop()` ends it and waits. */
 export class Process {
-    constructor(command, args, { cwd, env, input } = {}) {
+    constructor(command, args, { cwd, env, input, detached = false } = {}) {
         this.command = command;
         this.stdout = '';
         this.stderr = '';
         this.child = spawn(command, args, {
-            cwd, env: { ...process.env, ...env }, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+            cwd, detached, env: { ...process.env, ...env }, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
         });
         alive.add(this.child);
         this.child.stdout.setEncoding('utf8').on('data', (text) => { this.stdout += text; this.onText?.(text); });
