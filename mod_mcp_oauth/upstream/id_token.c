@@ -8,10 +8,12 @@
 
 #include <apr_cstr.h>
 #include <apr_strings.h>
+#include <openssl/err.h>
 
 #include "mcp_json.h"
 #include "mcp_util.h"
 
+#define TRIES_MAX 16           /* keys that a token without kid is tried with */
 #define YEAR_9999 253402300799 /* times beyond it are nonsense, and far from any overflow (T49) */
 
 /* The three parts of a compact JWS. */
@@ -103,13 +105,16 @@ static apr_status_t verify_signature(apr_pool_t *p, const char *token, const hea
         if (!mcp_jwk_fits(&keys->keys[i], header->alg, header->kid)) {
             continue;
         }
-        tried++;
+        if (++tried > TRIES_MAX) {
+            break;
+        }
         if (cjose_jws_verify(jws, keys->keys[i].jwk, &err)
             && cjose_jws_get_plaintext(jws, &plain, &size, &err)) {
             *text = (const char *)plain;
             *len = size;
             return APR_SUCCESS;
         }
+        ERR_clear_error(); /* what is left there would be read as that of the thread's next TLS connection */
     }
     if (!tried || !header->kid) {
         *why = apr_psprintf(p, "no key of the provider fits the token (alg %s, kid \"%s\")", header->alg->name,
@@ -181,7 +186,8 @@ static const char *check_audience(const json_t *claims, const char *client_id)
         return size > 1 ? "aud has several values, and there is no azp" : NULL;
     }
     return json_is_string(azp) && !strcmp(json_string_value(azp), client_id)
-        ? NULL : "azp is not this gateway's client_id";
+               ? NULL
+               : "azp is not this gateway's client_id";
 }
 
 static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_id_token_expected_t *expected)

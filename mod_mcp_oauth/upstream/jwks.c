@@ -7,13 +7,16 @@
 
 #include <apr_strings.h>
 #include <cjose/cjose.h>
+#include <openssl/err.h>
 
 #include "mcp_json.h"
 #include "mcp_util.h"
 
 #define JWKS_MAX 1048576
 #define RSA_BITS_MIN 2048 /* RFC 7518 section 3.3 */
-#define RSA_BITS_MAX 16384 /* OpenSSL's own limit, above which verifying only costs time */
+/* Whoever publishes keys must not be able to make verification expensive: */
+#define RSA_BITS_MAX 8192
+#define RSA_E_MAX 11 /* characters of the public exponent: 64 bits */
 
 static const mcp_alg_t algs[] = {
     { "RS256", CJOSE_JWK_KTY_RSA, CJOSE_JWK_EC_INVALID, 0 },
@@ -73,6 +76,17 @@ static int is_base64url(apr_pool_t *p, const char *text)
     return mcp_b64url_decode(p, text, strlen(text), &bytes, &len) == APR_SUCCESS;
 }
 
+/* May cjose see this member's value? */
+static int is_sane(apr_pool_t *p, const char *name, const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || !strcmp(name, "crv")) {
+        return text != NULL;
+    }
+    return is_base64url(p, text) && (strcmp(name, "e") || strlen(text) <= RSA_E_MAX);
+}
+
 /* Only the public members that @a kty has, so that nothing else is ever read. */
 static json_t *public_part(apr_pool_t *p, const json_t *json, const char *kty)
 {
@@ -83,8 +97,7 @@ static json_t *public_part(apr_pool_t *p, const json_t *json, const char *kty)
     for (const char *const *name = strcmp(kty, "RSA") ? ec : rsa; *name; name++) {
         json_t *value = json_object_get(json, *name);
 
-        if (!json_is_string(value)
-            || (strcmp(*name, "crv") && !is_base64url(p, json_string_value(value)))) {
+        if (!is_sane(p, *name, value)) {
             json_decref(part);
             return NULL;
         }
@@ -103,6 +116,7 @@ static cjose_jwk_t *import(apr_pool_t *p, const json_t *json, const char *kty)
         char *text = mcp_json_text(p, part);
 
         jwk = cjose_jwk_import(text, strlen(text), &err);
+        ERR_clear_error(); /* what is left there would be read as that of the thread's next TLS connection */
         json_decref(part);
     }
     if (jwk) {

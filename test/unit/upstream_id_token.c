@@ -30,8 +30,11 @@ static cjose_jwk_t *key(const char *kind)
         p384 = cjose_jwk_create_EC_random(CJOSE_JWK_EC_P_384, &err);
         p521 = cjose_jwk_create_EC_random(CJOSE_JWK_EC_P_521, &err);
     }
-    return !strcmp(kind, "rsa") ? rsa : !strcmp(kind, "other") ? other : !strcmp(kind, "small") ? small
-         : !strcmp(kind, "256") ? p256 : !strcmp(kind, "384") ? p384 : p521;
+    return !strcmp(kind, "rsa") ? rsa : !strcmp(kind, "other") ? other
+                                    : !strcmp(kind, "small")   ? small
+                                    : !strcmp(kind, "256")     ? p256
+                                    : !strcmp(kind, "384")     ? p384
+                                                               : p521;
 }
 
 /* A JWK with members added, such as "\"use\":\"sig\"". */
@@ -57,7 +60,9 @@ static mcp_jwks_t *one(const char *kind)
     return set(jwk(kind, 0, "\"kid\":\"k\""));
 }
 
-static const char *sign(const char *kind, const char *alg, const char *kid, const char *claims)
+/* With one more member in the header, unless @a name is NULL. */
+static const char *sign_with(const char *kind, const char *alg, const char *kid, const char *name, const char *value,
+                             const char *claims)
 {
     cjose_err err;
     cjose_header_t *header = cjose_header_new(&err);
@@ -65,6 +70,10 @@ static const char *sign(const char *kind, const char *alg, const char *kid, cons
     cjose_jws_t *jws;
 
     cjose_header_set(header, CJOSE_HDR_ALG, alg, &err);
+    if (name) {
+        ck_assert(*value == '[' ? cjose_header_set_raw(header, name, value, &err)
+                                : cjose_header_set(header, name, value, &err));
+    }
     if (kid) {
         cjose_header_set(header, CJOSE_HDR_KID, kid, &err);
     }
@@ -77,6 +86,11 @@ static const char *sign(const char *kind, const char *alg, const char *kid, cons
     return text;
 }
 
+static const char *sign(const char *kind, const char *alg, const char *kid, const char *claims)
+{
+    return sign_with(kind, alg, kid, NULL, NULL, claims);
+}
+
 /* Claims that are right, and more after them; later ones do not replace earlier ones but make the JSON invalid. */
 #define RIGHT \
     "\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"sub\":\"pat\",\"nonce\":\"" NONCE "\"," \
@@ -84,8 +98,7 @@ static const char *sign(const char *kind, const char *alg, const char *kid, cons
 
 static apr_status_t verify(const char *token, const mcp_jwks_t *keys, json_t **claims, const char **why)
 {
-    const mcp_id_token_expected_t expected = { .issuer = ISSUER, .client_id = "abc", .nonce = NONCE,
-                                               .now = apr_time_from_sec(NOW) };
+    const mcp_id_token_expected_t expected = { .issuer = ISSUER, .client_id = "abc", .nonce = NONCE, .now = apr_time_from_sec(NOW) };
 
     *why = NULL;
     *claims = NULL;
@@ -115,7 +128,8 @@ START_TEST(keys_taken)
     ck_assert_int_eq(mcp_jwks_count(set(jwk("rsa", 0, "\"use\":\"sig\",\"alg\":\"PS512\""))), 1);
     ck_assert_int_eq(mcp_jwks_count(set(jwk("rsa", 0, "\"key_ops\":[\"sign\",\"verify\"]"))), 1);
     ck_assert_int_eq(mcp_jwks_count(set(apr_pstrcat(pool, "1,null,\"x\",[],{},{\"kty\":\"oct\",\"k\":\"AAAA\"},",
-                                                    jwk("small", 0, ""), ",", jwk("rsa", 0, ""), NULL))), 1);
+                                                    jwk("small", 0, ""), ",", jwk("rsa", 0, ""), NULL))),
+                     1);
 }
 END_TEST
 
@@ -125,7 +139,10 @@ START_TEST(keys_passed_over)
         "", jwk("small", 0, ""), jwk("rsa", 0, "\"use\":\"enc\""), jwk("rsa", 0, "\"use\":1"),
         jwk("rsa", 0, "\"key_ops\":[\"encrypt\"]"), jwk("rsa", 0, "\"key_ops\":\"verify\""),
         jwk("rsa", 0, "\"alg\":\"RSA-OAEP\""), jwk("rsa", 0, "\"alg\":\"HS256\""), jwk("rsa", 0, "\"alg\":\"none\""),
-        jwk("rsa", 0, "\"alg\":7"), "{\"kty\":\"RSA\"}", "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"\"}",
+        jwk("rsa", 0, "\"alg\":7"),
+        /* an exponent that makes each verification as slow as a signature */
+        apr_pstrcat(pool, "{\"kty\":\"RSA\",\"e\":\"AQAAAAAAAAAAAAAAAAE\",", strstr(jwk("rsa", 0, ""), "\"n\":"), NULL),
+        "{\"kty\":\"RSA\"}", "{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"\"}",
         "{\"kty\":\"RSA\",\"n\":\"!!!!\",\"e\":\"AQAB\"}", "{\"kty\":\"RSA\",\"n\":{},\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"n\":\"AAAAA===\",\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"n\":\"AAAA=AAAAAAA\",\"e\":\"A=AB\"}",
@@ -148,17 +165,18 @@ START_TEST(no_sets)
 {
     static const char *const bad[] = { "", "[]", "{}", "{\"keys\":{}}", "{\"keys\":\"x\"}", "{\"keys\":null}",
                                        "{\"keys\":[]}", "{\"keys\":[[[[" };
-    const char *why, *many = "";
+    const char *why, *many = jwk("256", 0, "");
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         why = NULL;
         ck_assert_ptr_null(mcp_jwks_parse(pool, bad[i], strlen(bad[i]), &why));
         ck_assert_ptr_nonnull(why);
     }
-    for (int i = 0; i <= MCP_JWKS_KEYS_MAX; i++) {
-        many = apr_pstrcat(pool, many, i ? "," : "", "{}", NULL);
+    for (int i = 1; i < MCP_JWKS_KEYS_MAX; i++) {
+        many = apr_pstrcat(pool, many, ",{}", NULL);
     }
-    ck_assert_ptr_null(set(many));
+    ck_assert_ptr_nonnull(set(many));
+    ck_assert_ptr_null(set(apr_pstrcat(pool, many, ",{}", NULL)));
 }
 END_TEST
 
@@ -167,6 +185,7 @@ Suite *suite_jwks(void)
     Suite *suite = suite_create("jwks");
     TCase *test = unit_case(suite, "jwks");
 
+    key("rsa"); /* all keys, before the tests fork */
     tcase_add_test(test, keys_taken);
     tcase_add_test(test, keys_passed_over);
     tcase_add_test(test, no_sets);
@@ -177,8 +196,7 @@ Suite *suite_jwks(void)
 
 static const struct {
     const char *alg, *kind;
-} algs[] = { { "RS256", "rsa" }, { "RS384", "rsa" }, { "RS512", "rsa" }, { "PS256", "rsa" }, { "PS384", "rsa" },
-             { "PS512", "rsa" }, { "ES256", "256" }, { "ES384", "384" }, { "ES512", "521" } };
+} algs[] = { { "RS256", "rsa" }, { "RS384", "rsa" }, { "RS512", "rsa" }, { "PS256", "rsa" }, { "PS384", "rsa" }, { "PS512", "rsa" }, { "ES256", "256" }, { "ES384", "384" }, { "ES512", "521" } };
 
 START_TEST(believes)
 {
@@ -213,8 +231,41 @@ START_TEST(chooses_keys)
     ck_assert_int_eq(verify(token, set(jwk("rsa", 0, "")), &claims, &why), APR_NOTFOUND);
     ck_assert_int_eq(verify(token, set(jwk("rsa", 0, "\"kid\":\"K\"")), &claims, &why), APR_NOTFOUND);
     ck_assert_int_eq(verify(token, set(jwk("rsa", 0, "\"kid\":\"k\",\"alg\":\"RS512\"")), &claims, &why), APR_NOTFOUND);
+    ck_assert_int_eq(verify(token, one("256"), &claims, &why), APR_NOTFOUND);
+    token = sign("256", "ES256", "k", "{" RIGHT "}");
+    ck_assert_int_eq(verify(token, one("384"), &claims, &why), APR_NOTFOUND);
     token = sign("384", "ES256", "k", "{" RIGHT "}"); /* cjose signs it; the curve is wrong (RFC 7518 3.4) */
     ck_assert_int_eq(verify(token, one("384"), &claims, &why), APR_EINVAL);
+}
+END_TEST
+
+START_TEST(reads_headers)
+{
+    static const struct {
+        int good;
+        const char *name, *value;
+    } cases[] = {
+        { 1, "typ", "JWT" },
+        { 1, "typ", "jwt" },
+        { 1, "typ", "x" },
+        { 1, "jku", "https://evil.example" },
+        { 0, "typ", "at+jwt" },
+        { 0, "typ", "application/AT+JWT" },
+        { 0, "typ", "logout+jwt" },
+        { 0, "typ", "client-authentication+jwt" },
+        { 0, "crit", "[\"exp\"]" },
+        { 0, "crit", "[]" },
+        { 0, "crit", "x" },
+    };
+    json_t *claims;
+    const char *why;
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const char *token = sign_with("256", "ES256", "k", cases[i].name, cases[i].value, "{" RIGHT "}");
+
+        ck_assert_msg((verify(token, one("256"), &claims, &why) == APR_SUCCESS) == cases[i].good, "%s %s",
+                      cases[i].name, cases[i].value);
+    }
 }
 END_TEST
 
@@ -275,7 +326,10 @@ static const struct {
     { 0, "{\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"sub\":\"p\",\"nonce\":[\"" NONCE "\"],\"exp\":1800000600,\"iat\":0}" },
     { 0, "{\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"sub\":\"p\",\"exp\":1800000600,\"iat\":0}" },
     { 0, "{\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"sub\":\"\",\"nonce\":\"" NONCE "\",\"exp\":1800000600,\"iat\":0}" },
-    { 0, "{}" }, { 0, "[]" }, { 0, "x" }, { 0, "{" RIGHT "} x" },
+    { 0, "{}" },
+    { 0, "[]" },
+    { 0, "x" },
+    { 0, "{" RIGHT "} x" },
 };
 
 START_TEST(reads_claims)
@@ -287,8 +341,7 @@ END_TEST
 START_TEST(refreshed)
 {
     const char *token = sign("rsa", "RS256", "k", "{" RIGHT "}"), *why;
-    mcp_id_token_expected_t expected = { .issuer = ISSUER, .client_id = "abc", .subject = "pat",
-                                         .now = apr_time_from_sec(NOW) };
+    mcp_id_token_expected_t expected = { .issuer = ISSUER, .client_id = "abc", .subject = "pat", .now = apr_time_from_sec(NOW) };
     json_t *claims;
 
     ck_assert_int_eq(mcp_id_token_verify(pool, token, one("rsa"), &expected, &claims, &why), APR_SUCCESS);
@@ -308,6 +361,8 @@ START_TEST(large)
     memset(padding, 'A', MCP_ID_TOKEN_MAX);
     ck_assert_int_eq(verify(padding, one("rsa"), &claims, &why), APR_EINVAL);
     ck_assert_int_eq(verify_claims(apr_pstrcat(pool, "{" RIGHT ",\"x\":\"", padding, "\"}", NULL)), APR_EINVAL);
+    padding[50000] = '\0'; /* the token is a third larger than its claims */
+    ck_assert_int_eq(verify_claims(apr_pstrcat(pool, "{" RIGHT ",\"x\":\"", padding, "\"}", NULL)), APR_EINVAL);
     padding[40000] = '\0';
     ck_assert_int_eq(verify_claims(apr_pstrcat(pool, "{" RIGHT ",\"x\":\"", padding, "\"}", NULL)), APR_SUCCESS);
 }
@@ -318,8 +373,10 @@ Suite *suite_id_token(void)
     Suite *suite = suite_create("id_token");
     TCase *test = unit_case(suite, "id_token");
 
+    key("rsa");
     tcase_add_loop_test(test, believes, 0, sizeof(algs) / sizeof(*algs));
     tcase_add_test(test, chooses_keys);
+    tcase_add_test(test, reads_headers);
     tcase_add_test(test, no_tokens);
     tcase_add_loop_test(test, reads_claims, 0, sizeof(tokens) / sizeof(*tokens));
     tcase_add_test(test, refreshed);
@@ -402,7 +459,8 @@ START_TEST(always_fits)
 
         filter(claims, list);
         filter(apr_pstrcat(pool, "{\"roles\":[\"\\u0001\\u0002\\\"\\\\\",\"\xf0\x9f\x98\x80\"],\"x\":\"",
-                           claims + strlen(claims) - i % 10, NULL), "roles x"); /* not JSON: no claims */
+                           claims + strlen(claims) - i % 10, NULL),
+               "roles x"); /* not JSON: no claims */
     }
 }
 END_TEST
