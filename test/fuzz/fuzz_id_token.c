@@ -88,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     else if (size && *data == 't') {
         REQUIRE(mcp_id_token_verify(p, fuzz_string(p, data + 1, size - 1), published(p), &expected, &claims, &why)
-                    != APR_SUCCESS && why && !claims);
+                    != APR_SUCCESS
+                && why && !claims);
     }
     else if (size > 1) {
         if (mcp_id_token_verify(p, sign(p, data + 1, size - 1), published(p), &expected, &claims, &why)
