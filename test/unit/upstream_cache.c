@@ -340,9 +340,9 @@ START_TEST(who_waits_waits_no_longer_than_the_timeout)
     for (int i = 0; i < 10000 && __atomic_load_n(&finished, __ATOMIC_SEQ_CST) < READERS - 1; i++) {
         apr_sleep(1000);
     }
-    ck_assert_int_eq(finished, READERS - 1);
-    ck_assert_int_eq(answered, 0);
-    ck_assert_int_eq(net.calls, 1);
+    ck_assert_int_eq(__atomic_load_n(&finished, __ATOMIC_SEQ_CST), READERS - 1);
+    ck_assert_int_eq(__atomic_load_n(&answered, __ATOMIC_SEQ_CST), 0);
+    ck_assert_int_eq(__atomic_load_n(&net.calls, __ATOMIC_SEQ_CST), 1);
     __atomic_store_n(&net.takes, 0, __ATOMIC_SEQ_CST); /* the one that fetches ends as well */
     join_readers(threads);
     ck_assert_int_eq(answered, 1);
