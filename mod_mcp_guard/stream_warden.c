@@ -142,7 +142,7 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
     int ended = 0;
 
     for (s = warden.first; s; s = s->next) {
-        answer_t key;
+        answer_t key = { 0 };
         const answer_t *answer;
 
         memcpy(key.grant, s->grant, MCP_ID_LEN);
