@@ -111,7 +111,7 @@ test('keep-alive, ages', { timeout: 240_000 }, async (t) => {
         });
     }));
 
-    await t.test('the counters name the reasons, and so does mod_status for people', async () => {
+    await world.it(t, 'the counters name the reasons, and so does mod_status for people', async () => {
         const counts = await world.counted({ Open: 0 });
         assert.equal(counts['Ended-idle'], 2);
         assert.equal(counts['Ended-max-age'], 4);
@@ -136,7 +136,7 @@ test('limits', { timeout: 240_000 }, async (t) => {
     });
 
     for (const way of BOTH) {
-        await t.test(`${way}: a person holds so many, another person is not touched, a place becomes free again`, async () => {
+        await world.it(t, `${way}: a person holds so many, another person is not touched, a place becomes free again`, async () => {
             const held = [await begun(world, `${way}-person`, a), await begun(world, `${way}-person`, a)];
             const calls = world.sse.calls.size;
             const refused = await ask(`${way}-person`, a);
@@ -155,7 +155,7 @@ test('limits', { timeout: 240_000 }, async (t) => {
             await world.counted({ Open: 0 });
         });
 
-        await t.test(`${way}: a client, whoever uses it`, async () => {
+        await world.it(t, `${way}: a client, whoever uses it`, async () => {
             const held = [await begun(world, `${way}-client`, a), await begun(world, `${way}-client`, a), await begun(world, `${way}-client`, a)];
             const refused = await ask(`${way}-client`, a);
             assert.equal(refused.status, 429);
@@ -165,7 +165,7 @@ test('limits', { timeout: 240_000 }, async (t) => {
             await world.counted({ Open: 0 });
         });
 
-        await t.test(`${way}: the whole server: 503 and when to come again; plain answers go on`, async () => {
+        await world.it(t, `${way}: the whole server: 503 and when to come again; plain answers go on`, async () => {
             const held = [];
             for (let i = 0; i < 9; i++) held.push(await begun(world, `${way}-free`, i % 2 ? a : b));
             const refused = await ask(`${way}-free`, a);
@@ -178,14 +178,14 @@ test('limits', { timeout: 240_000 }, async (t) => {
         });
     }
 
-    await t.test('refusals are counted', async () => {
+    await world.it(t, 'refusals are counted', async () => {
         const counts = await world.counts();
         assert.equal(counts['Refused-person'], 4);
         assert.equal(counts['Refused-client'], 2);
         assert.equal(counts['Refused-server'], 2);
     });
 
-    await t.test('an answer that is no stream gives its place back', async () => {
+    await world.it(t, 'an answer that is no stream gives its place back', async () => {
         for (let i = 0; i < 12; i++) {
             const { answer, call, client } = await world.stream('relay-person', a, { body: '{}' });
             call.begin('length', { length: 2, type: 'application/json' });
@@ -195,7 +195,7 @@ test('limits', { timeout: 240_000 }, async (t) => {
         }
     });
 
-    await t.test('many at once: exactly as many as allowed', async () => {
+    await world.it(t, 'many at once: exactly as many as allowed', async () => {
         const answers = await Promise.all(Array.from({ length: 30 }, async () => {
             const { Client } = await import('./lib/sse.mjs');
             const client = new Client(world.httpd.port);
@@ -243,7 +243,7 @@ for (const store of ['shmcb', 'memcache']) {
         const world = await openStreamsWorld(t, { store, directives: 'MCPOAuthAccessLifetime 5s' });
         const node2 = store === 'memcache' ? await secondNode(t, world) : null;
 
-        await t.test('a stream ends when its token expires, unless the session was refreshed', async () => {
+        await world.it(t, 'a stream ends when its token expires, unless the session was refreshed', async () => {
             const [stays, goes] = [await world.signIn(), await world.signIn(world.person(world.provider.accounts[1]))];
             const from = Date.now();
             const streams = [];
@@ -277,7 +277,7 @@ for (const store of ['shmcb', 'memcache']) {
             assert.equal((await world.counted({ Open: 0 }))['Ended-expired'], 6);
         });
 
-        await t.test('revocation ends the streams of that grant within two seconds, on every node', async () => {
+        await world.it(t, 'revocation ends the streams of that grant within two seconds, on every node', async () => {
             const [one, two] = [await world.signIn(), await world.signIn(world.person(world.provider.accounts[1]))];
             const streams = [];
             for (const way of ['relay', 'worker']) {
@@ -300,7 +300,7 @@ for (const store of ['shmcb', 'memcache']) {
             await world.counted({ Open: 0 });
         });
 
-        await t.test('a stream whose answer was still to come when the grant was revoked ends at once', async () => {
+        await world.it(t, 'a stream whose answer was still to come when the grant was revoked ends at once', async () => {
             const one = await world.signIn();
             const streams = [await world.stream('relay', one.tokens.access_token), await world.stream('worker', one.tokens.access_token)];
             assert.equal((await one.revoke(one.tokens.refresh_token)).status, 200);
@@ -320,7 +320,7 @@ test('counts never leak, whatever dies', { timeout: 240_000 }, async (t) => {
     const world = await openStreamsWorld(t, { locations: { person: 'MCPStreamLimit person 6' } });
     const { access_token: token } = (await world.signIn()).tokens;
 
-    await t.test('a child that is killed gives back what it held', async () => {
+    await world.it(t, 'a child that is killed gives back what it held', async () => {
         for (let round = 0; round < 3; round++) {
             const held = [];
             for (let i = 0; i < 6; i++) held.push(await begun(world, i % 3 ? 'person' : 'person', token));
@@ -341,7 +341,7 @@ test('counts never leak, whatever dies', { timeout: 240_000 }, async (t) => {
         await world.counted({ Open: 0 });
     });
 
-    await t.test('a backend that dies, clients that go at once', async () => {
+    await world.it(t, 'a backend that dies, clients that go at once', async () => {
         const held = [];
         for (let i = 0; i < 6; i++) held.push(await begun(world, 'person', token));
         for (const socket of world.sse.open) socket.destroy();
@@ -361,7 +361,7 @@ test('restarts', { timeout: 240_000 }, async (t) => {
         return held;
     };
 
-    await t.test('graceful: no stream is cut, the new generation serves, old children leave when their streams end', async () => {
+    await world.it(t, 'graceful: no stream is cut, the new generation serves, old children leave when their streams end', async () => {
         const held = await open(60);
         const old = world.httpd.children();
         await world.httpd.graceful();
@@ -379,7 +379,7 @@ test('restarts', { timeout: 240_000 }, async (t) => {
         await world.counted({ Open: 0, Relayed: 0 });
     });
 
-    await t.test('a kept-alive connection after a stream does not hold an old child', async () => {
+    await world.it(t, 'a kept-alive connection after a stream does not hold an old child', async () => {
         const held = await open(8);
         for (const { call } of held) call.end();
         for (const { answer } of held) assert.equal(await answer.done, 'complete');
@@ -389,7 +389,7 @@ test('restarts', { timeout: 240_000 }, async (t) => {
         for (const { client } of held) client.close();
     });
 
-    await t.test('stop: clients hear an end, everything is logged', async () => {
+    await world.it(t, 'stop: clients hear an end, everything is logged', async () => {
         const held = (await open(20)).filter((_, i) => i % 10 < 9);
         await world.httpd.stop();
         for (const { answer } of held) await answer.done;
@@ -505,7 +505,7 @@ test('HTTP/2 to the client', { timeout: 120_000 }, async (t) => {
         return state;
     };
 
-    await t.test('events and comments come at once, a reset stream frees the backend', async () => {
+    await world.it(t, 'events and comments come at once, a reset stream frees the backend', async () => {
         const a = await open('/s/ping/events', 'h2-a');
         a.call.event('hello');
         await until(() => a.text.includes('hello\n\n'), 'the event', 1000);
@@ -517,7 +517,7 @@ test('HTTP/2 to the client', { timeout: 120_000 }, async (t) => {
         await world.counted({ Open: 0 });
     });
 
-    await t.test('a vanished connection frees all of its streams, revocation ends them', async () => {
+    await world.it(t, 'a vanished connection frees all of its streams, revocation ends them', async () => {
         const held = [];
         for (let i = 0; i < 3; i++) held.push(await open('/s/relay/events', `h2-${i}`)); // mod_http2 answers few more at a time
         assert.equal((await world.counts()).Relayed, 0, 'with a worker each');

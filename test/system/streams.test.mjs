@@ -31,7 +31,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
         const name = `${way}${secure ? ' over TLS' : ''}`;
         const open = (options = {}) => world.stream(way, token, { secure, ...options });
 
-        await t.test(`${name}: bytes pass as they are, however the backend frames them`, async () => {
+        await world.it(t, `${name}: bytes pass as they are, however the backend frames them`, async () => {
             for (const [how, size] of [['chunked'], ['chunked', 7], ['chunked', 1000], ['length'], ['close']]) {
                 const { client, answer, call } = await open();
                 call.begin(how, { length: Buffer.byteLength(SAMPLE) });
@@ -46,7 +46,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
             }
         });
 
-        await t.test(`${name}: events come when they are sent, headers say that nobody may hold them back (TR-14)`, async () => {
+        await world.it(t, `${name}: events come when they are sent, headers say that nobody may hold them back (TR-14)`, async () => {
             const { client, answer, call } = await open({ headers: { 'Last-Event-ID': '41', 'Accept-Encoding': 'gzip, br' } });
             assert.equal(call.headers['last-event-id'], '41');
             call.begin('chunked', { headers: { 'Cache-Control': 'no-cache', 'Mcp-Session-Id': 'abc' } });
@@ -68,7 +68,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
             await world.counted({ Open: 0, Relayed: 0 });
         });
 
-        await t.test(`${name}: a client that goes away frees the backend at once, though the stream is silent (TR-13)`, async () => {
+        await world.it(t, `${name}: a client that goes away frees the backend at once, though the stream is silent (TR-13)`, async () => {
             const { client, answer, call } = await open();
             call.begin();
             await answer.headers_in;
@@ -79,7 +79,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
             await world.counted({ Open: 0, Relayed: 0 });
         });
 
-        await t.test(`${name}: a client that goes away before the backend answers cancels the request (TR-13)`, async () => {
+        await world.it(t, `${name}: a client that goes away before the backend answers cancels the request (TR-13)`, async () => {
             const { client, call } = await open({ body: '{}' });
             await sleep(300);
             const from = Date.now();
@@ -88,7 +88,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
             await until(() => /POST \/s\/\w+\/events \S+ 499 /.test(world.httpd.accessLog()), 'the log says 499');
         });
 
-        await t.test(`${name}: a broken backend is not a finished answer`, async () => {
+        await world.it(t, `${name}: a broken backend is not a finished answer`, async () => {
             for (const how of ['chunked', 'length']) {
                 const { client, answer, call } = await open();
                 call.begin(how, { length: 1000 });
@@ -113,7 +113,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
             client.close();
         });
 
-        await t.test(`${name}: the connection serves on after a stream, also what was sent meanwhile`, async () => {
+        await world.it(t, `${name}: the connection serves on after a stream, also what was sent meanwhile`, async () => {
             const client = new Client(secure ? world.tlsPort : world.httpd.port, { secure });
             const headers = { Authorization: `Bearer ${token}` };
             for (let round = 0; round < 3; round++) {
@@ -145,9 +145,9 @@ test('every way', { timeout: 600_000 }, async (t) => {
             (way === 'tls' ? world.tlsSse : world.sse).calls.delete('/events');
         });
 
-        await t.test(`${name}: back-pressure reaches the backend; twelve megabytes arrive whole`, async () => {
+        await world.it(t, `${name}: back-pressure reaches the backend; twenty-five megabytes arrive whole`, async () => {
             const block = randomBytes(48 * 1024).toString('base64');
-            const count = 192;
+            const count = 400;
             const { client, answer, call } = await open();
             const digest = createHash('sha256');
             const rss = () => children().reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0), 0);
@@ -164,10 +164,11 @@ test('every way', { timeout: 600_000 }, async (t) => {
             }
             await sleep(2000);
             assert.ok(call.socket.writableLength > 1024 * 1024, 'the backend cannot get rid of its bytes');
-            assert.ok(rss() - before < 6 * 1024, `httpd does not grow: ${rss() - before} KB`);
+            // A sanitizer keeps what was freed.
+            assert.ok(rss() - before < (process.env.MCP_ASAN_LOG || process.env.MCP_TSAN_LOG ? 100 : 6) * 1024, `httpd does not grow: ${rss() - before} KB`);
             assert.equal((await world.counts()).Open, 1);
             client.socket.resume();
-            await until(() => answer.size >= count * 65536, 'all of it', 20_000);
+            await until(() => answer.size >= count * 65536, 'all of it', 30_000);
             call.end();
             assert.equal(await answer.done, 'complete');
             assert.equal(hash(answer.whole()), digest.digest('hex'));
@@ -175,7 +176,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
         });
     }
 
-    await t.test('a slow reader holds up nobody else', async () => {
+    await world.it(t, 'a slow reader holds up nobody else', async () => {
         const slow = [];
         for (let i = 0; i < 10; i++) {
             const stream = await world.stream('relay', token, { secure: i % 2 === 1 });
@@ -198,7 +199,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
         await world.counted({ Open: 0, Relayed: 0 });
     });
 
-    await t.test('nothing is left: descriptors, counters, connections of the backend', async () => {
+    await world.it(t, 'nothing is left: descriptors, counters, connections of the backend', async () => {
         await world.counted({ Open: 0, Relayed: 0 });
         const before = await until(() => { const n = fds(); return n; }, 'descriptors');
         for (let i = 0; i < 30; i++) {
@@ -214,7 +215,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
         world.httpd.announce('AH01110');
     });
 
-    await t.test('POST answers: short ones stay with their worker, subscriptions go to the relay at once', async () => {
+    await world.it(t, 'POST answers: short ones stay with their worker, subscriptions go to the relay at once', async () => {
         const opened = (await world.counts()).Opened;
         const connections = world.sse.connections;
         const client = new Client(world.httpd.port);
@@ -237,7 +238,7 @@ test('every way', { timeout: 600_000 }, async (t) => {
         assert.equal((await world.counts()).Opened - opened, 6);
     });
 
-    await t.test('an answer that is no stream is left alone', async () => {
+    await world.it(t, 'an answer that is no stream is left alone', async () => {
         const { answer, call, client } = await world.stream('relay', token, { body: '{}' });
         call.begin('length', { length: 13, type: 'application/json' });
         call.write('{"result":{}}');
@@ -268,7 +269,7 @@ test('filters between', { timeout: 120_000 }, async (t) => {
     const { access_token: token } = (await world.signIn()).tokens;
 
     for (const [name, relayed] of [['deflate', 1], ['brotli', 1], ['bytype', 1], ['buffer', 1], ['substitute', 1], ['ratelimit', 0]]) {
-        await t.test(`${name} does not hold events back${relayed ? '' : '; it may sleep, so the stream keeps its worker'}`, async () => {
+        await world.it(t, `${name} does not hold events back${relayed ? '' : '; it may sleep, so the stream keeps its worker'}`, async () => {
             const { client, answer, call } = await world.stream(name, token, { headers: { 'Accept-Encoding': 'gzip, br' } });
             call.begin();
             await answer.headers_in;

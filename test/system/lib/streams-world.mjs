@@ -44,11 +44,25 @@ export async function openStreamsWorld(t, { directives = '', locations = {}, htt
     }, `counters ${JSON.stringify(wanted)}`, ms).catch(async (error) => {
         throw new Error(`${error.message}; they are ${JSON.stringify(await world.counts())}`);
     });
+    const clients = new Set();
     /** Open a stream at /s/<way>. */
-    world.stream = (way, token, { secure = false, query = '', headers = {}, ...rest } = {}) => openStream({
-        port: secure ? tlsPort : world.httpd.port, secure, path: `/s/${way}/events${query}`,
-        backend: way === 'tls' ? world.tlsSse : world.sse,
-        headers: { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers }, ...rest,
+    world.stream = async (way, token, { secure = false, query = '', headers = {}, ...rest } = {}) => {
+        const stream = await openStream({
+            port: secure ? tlsPort : world.httpd.port, secure, path: `/s/${way}/events${query}`,
+            backend: way === 'tls' ? world.tlsSse : world.sse,
+            headers: { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers }, ...rest,
+        });
+        clients.add(stream.client);
+        return stream;
+    };
+    /** A subtest that leaves no stream behind, even when it fails. */
+    world.it = (parent, name, fn) => parent.test(name, async (sub) => {
+        try {
+            await fn(sub);
+        } finally {
+            for (const client of clients) client.close();
+            clients.clear();
+        }
     });
     return world;
 }
