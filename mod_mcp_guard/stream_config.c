@@ -193,7 +193,8 @@ static int cap_by_files(int threads)
  * enough to accept, so that plain requests go on. */
 static int cap_by_factor(int threads, double factor)
 {
-    double cap = threads + (threads + 1) / 2 * factor - 1;
+    int half = (threads + 1) / 2;
+    double cap = threads + half * factor - 1;
 
     return cap > CHILD_WISHED ? CHILD_WISHED : (int)cap;
 }

@@ -151,7 +151,7 @@ apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, ap
         err = mcp_secret_load(pconf, conf->registration_ref, &conf->registration_token);
     }
     if (!err && conf->metadata_ca_file) {
-        char *pem;
+        char *pem = NULL;
 
         err = read_file(pconf, conf->metadata_ca_file, CA_MAX, &pem);
         conf->metadata_ca_pem = err ? NULL : pem;
@@ -243,7 +243,7 @@ const char *mcp_set_redirect_hosts(cmd_parms *cmd, void *dummy, const char *arg)
 const char *mcp_set_metadata_ca_file(cmd_parms *cmd, void *dummy, const char *arg)
 {
     const char *path = ap_server_root_relative(cmd->pool, arg);
-    char *text;
+    char *text = NULL;
     const char *err = path ? read_file(cmd->pool, path, CA_MAX, &text) : "is no path";
 
     conf_of(cmd)->metadata_ca_file = path;
@@ -267,7 +267,7 @@ const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, 
     const char *path = ap_server_root_relative(cmd->pool, file), *err, *id;
     mcp_pinned_t pin = { .url = url };
     json_t *doc;
-    char *text;
+    char *text = NULL;
 
     err = path ? read_file(cmd->pool, path, MCP_METADATA_MAX, &text) : "is no path";
     if (err) {
@@ -389,7 +389,7 @@ const char *mcp_set_client_jwks(cmd_parms *cmd, void *dummy, const char *arg)
     const char *err, *path;
     mcp_client_t *client = section_of(cmd, &err);
     mcp_url_t url;
-    char *text;
+    char *text = NULL;
 
     if (!client) {
         return err;

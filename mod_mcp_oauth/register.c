@@ -156,7 +156,7 @@ static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_
                        mcp_client_t *client, mcp_result_t *res)
 {
     const char *name, *uri;
-    int bad = 0;
+    int bad = 0, rv;
 
     name = text_member(body, "client_name", &bad);
     if (bad || (name && strlen(name) > 4 * MCP_CLIENT_NAME_MAX)) {
@@ -172,8 +172,9 @@ static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
                         "response_types must hold code", NULL);
     }
-    if (check_uris(r->pool, body, res) != OK) {
-        return res->status;
+    rv = check_uris(r->pool, body, res);
+    if (rv != OK) {
+        return rv;
     }
     uri = mcp_json_str(body, "client_uri");
     client->uri = uri && strlen(uri) <= URI_MAX ? uri : NULL;

@@ -227,7 +227,7 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
         return APR_EINVAL;
     }
     *why = read_header(p, token, expected->assertion, &header);
-    if (*why) {
+    if (*why || !header.alg) {
         return APR_EINVAL;
     }
     rv = verify_signature(p, token, &header, keys, &text, &len, why);
