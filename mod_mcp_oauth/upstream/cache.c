@@ -94,11 +94,26 @@ static apr_status_t reader_is_done(void *data)
     return APR_SUCCESS;
 }
 
+/* What a status other than 200 means, for the log. */
+static const char *advice(int status)
+{
+    if (status / 100 == 3) {
+        return "; redirects are not followed: set MCPProviderIssuer to where it leads";
+    }
+    return status == HTTP_NOT_FOUND ? "; check MCPProviderIssuer" : "";
+}
+
 /* Fetch and parse, without the lock. NULL with res filled. */
 static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider, const char *url,
                         apr_interval_time_t timeout, mcp_result_t *res, apr_pool_t *p)
 {
-    mcp_fetch_t ask = { .url = url, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = cache->max, .timeout = timeout };
+    mcp_fetch_t ask = {
+        .url = url,
+        .ca_pem = provider->ca_pem,
+        .ca_file = provider->ca_file,
+        .max = cache->max,
+        .timeout = timeout,
+    };
     mcp_fetched_t got = { 0 };
     snapshot_t *snapshot;
     apr_pool_t *pool;
@@ -112,11 +127,7 @@ static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider
 
         mcp_fail(res, later ? HTTP_SERVICE_UNAVAILABLE : HTTP_BAD_GATEWAY,
                  later ? "temporarily_unavailable" : "server_error", "the identity provider cannot be reached",
-                 apr_psprintf(p, "%s answered %d%s", url, got.status,
-                              got.status / 100 == 3          ? "; redirects are not followed: set MCPProviderIssuer to where it "
-                                                               "leads"
-                              : got.status == HTTP_NOT_FOUND ? "; check MCPProviderIssuer"
-                                                             : ""));
+                 apr_psprintf(p, "%s answered %d%s", url, got.status, advice(got.status)));
         return NULL;
     }
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {

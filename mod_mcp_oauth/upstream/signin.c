@@ -125,7 +125,11 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
                   const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res)
 {
     const char *const secrets[] = { code, sent->code_verifier, NULL };
-    mcp_id_token_expected_t expected = { .issuer = provider->issuer, .client_id = provider->client_id, .nonce = sent->nonce };
+    mcp_id_token_expected_t expected = {
+        .issuer = provider->issuer,
+        .client_id = provider->client_id,
+        .nonce = sent->nonce,
+    };
     apr_table_t *params = apr_table_make(r->pool, 8);
     mcp_token_answer_t answer = { 0 };
     const mcp_discovery_t *doc;
@@ -180,7 +184,12 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
 {
     const char *const secrets[] = { refresh_token, NULL };
     const char *bar = subject ? strchr(subject, '|') : NULL;
-    mcp_id_token_expected_t expected = { .issuer = provider->issuer, .client_id = provider->client_id, .subject = bar ? bar + 1 : NULL, .now = apr_time_now() };
+    mcp_id_token_expected_t expected = {
+        .issuer = provider->issuer,
+        .client_id = provider->client_id,
+        .subject = bar ? bar + 1 : NULL,
+        .now = apr_time_now(),
+    };
     apr_table_t *params = apr_table_make(r->pool, 4);
     mcp_token_answer_t answer = { 0 };
     const mcp_discovery_t *doc;

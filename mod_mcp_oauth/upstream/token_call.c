@@ -109,7 +109,9 @@ static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_t
         return malformed(p, url, "the answer has no access_token", res);
     }
     if (!type || apr_cstr_casecmp(type, "Bearer")) {
-        return malformed(p, url, apr_psprintf(p, "token_type is \"%s\" and not Bearer", type ? mcp_log_text(p, type) : ""), res);
+        return malformed(p, url,
+                         apr_psprintf(p, "token_type is \"%s\" and not Bearer", type ? mcp_log_text(p, type) : ""),
+                         res);
     }
     if (seconds > 0) {
         answer->expires = apr_time_now() + apr_time_from_sec(seconds < SECONDS_MAX ? seconds : SECONDS_MAX);
@@ -145,7 +147,13 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
                    mcp_result_t *res)
 {
     apr_table_t *form = apr_table_copy(r->pool, params);
-    mcp_fetch_t ask = { .url = doc->token_endpoint, .ca_pem = provider->ca_pem, .ca_file = provider->ca_file, .max = ANSWER_MAX, .timeout = provider->timeout };
+    mcp_fetch_t ask = {
+        .url = doc->token_endpoint,
+        .ca_pem = provider->ca_pem,
+        .ca_file = provider->ca_file,
+        .max = ANSWER_MAX,
+        .timeout = provider->timeout,
+    };
     mcp_fetched_t got = { 0 };
     const json_t *json;
     const char *error;

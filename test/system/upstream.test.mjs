@@ -315,7 +315,7 @@ suite('token endpoint of the provider', options(main), async (it, world) => {
             bend();
             const others = idp.count('/other');
             const { ms } = await refused(log, error);
-            assert.ok(ms < 4000, `took ${ms} ms`);
+            assert.ok(ms < 8000, `took ${ms} ms`); // a machine may be busy; without limits it would be for ever
             assert.equal(idp.count('/other'), others, 'a redirect was followed');
         });
     }
@@ -384,18 +384,18 @@ suite('token endpoint of the provider', options(main), async (it, world) => {
         await believed('warm');
         idp.bend.token = manners.silent;
         const began = Date.now();
-        const all = Array.from({ length: 20 }, () => attempt());
+        const all = Array.from({ length: 40 }, () => attempt()); // of 25 threads
         await sleep(600);
         for (let i = 0; i < 5; i++) {
             const asked = Date.now();
-            assert.equal((await request(`${world.base}/plain.txt`, { ms: 1500 })).status, 200);
-            assert.ok(Date.now() - asked < 1000, 'other requests wait for the provider');
+            assert.equal((await request(`${world.base}/plain.txt`)).status, 200);
+            assert.ok(Date.now() - asked < 1500, 'other requests wait for the provider');
         }
         const answers = await Promise.all(all);
         assert.ok(answers.every(({ error }) => error === 'temporarily_unavailable'));
         const waiting = answers.filter(({ log }) => /too many calls/.test(log));
         assert.ok(waiting.length > 0);
-        assert.ok(Date.now() - began < 10_000, `took ${Date.now() - began} ms`);
+        assert.ok(Date.now() - began < 20_000, `took ${Date.now() - began} ms`);
         idp.reset();
         await believed('quick again');
     });
@@ -502,7 +502,7 @@ suite('metadata and keys of the provider', options(main), async (it, world) => {
         await fresh(world);
         await idp.stop();
         const first = await refused(/connect|refused/i, 'temporarily_unavailable');
-        assert.ok(first.ms < 2000);
+        assert.ok(first.ms < 4000);
         await idp.again();
         await until(async () => { try { await believed('back'); return true; } catch { return false; } }, 'the provider to be found again', 8000, 300);
     });
