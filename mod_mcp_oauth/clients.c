@@ -270,7 +270,7 @@ const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, 
     char *text = NULL;
 
     err = path ? read_file(cmd->pool, path, MCP_METADATA_MAX, &text) : "is no path";
-    if (err) {
+    if (err || !text) {
         return apr_pstrcat(cmd->pool, "MCPOAuthClientMetadataFile: ", err, NULL);
     }
     doc = mcp_json_parse(cmd->temp_pool, text, strlen(text), MCP_METADATA_MAX);
@@ -401,7 +401,7 @@ const char *mcp_set_client_jwks(cmd_parms *cmd, void *dummy, const char *arg)
     }
     path = ap_server_root_relative(cmd->pool, arg);
     err = path ? read_file(cmd->pool, path, MCP_CLIENT_JWKS_MAX, &text) : "is no path";
-    if (!err && !mcp_jwks_parse(cmd->temp_pool, text, strlen(text), &err)) {
+    if (!err && text && !mcp_jwks_parse(cmd->temp_pool, text, strlen(text), &err)) {
         err = apr_pstrcat(cmd->pool, path, " ", err, NULL);
     }
     else if (!err) {

@@ -52,6 +52,7 @@ static inline mcp_keyring_t *fuzz_ring(void)
 {
     static const char key[] = "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
     static mcp_keyring_t *ring;
+    static apr_pool_t *forever; /* a name for it, or a sanitizer takes it for lost */
     char path[] = "/tmp/mcp-fuzz-XXXXXX";
     int fd;
 
@@ -59,7 +60,8 @@ static inline mcp_keyring_t *fuzz_ring(void)
         fd = mkstemp(path);
         REQUIRE(fd >= 0 && write(fd, key, strlen(key)) == (ssize_t)strlen(key));
         close(fd);
-        REQUIRE(!mcp_keyring_load(&ring, path, fuzz_pool()));
+        forever = fuzz_pool();
+        REQUIRE(!mcp_keyring_load(&ring, path, forever));
         unlink(path);
     }
     return ring;
