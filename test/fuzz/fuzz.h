@@ -27,16 +27,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A pool without a parent, so that a sanitizer sees each block of it. */
-static inline apr_pool_t *fuzz_pool(void)
+static inline void fuzz_pool_init(void)
 {
     static int initialized;
-    apr_pool_t *p = NULL;
 
     if (!initialized) {
         apr_initialize();
         initialized = 1;
     }
+}
+
+/* A pool without a parent, so that a sanitizer sees each block of it. */
+static inline apr_pool_t *fuzz_pool(void)
+{
+    apr_pool_t *p = NULL;
+
+    fuzz_pool_init();
     apr_pool_create_unmanaged_ex(&p, NULL, NULL);
     return p;
 }
@@ -52,7 +58,7 @@ static inline mcp_keyring_t *fuzz_ring(void)
 {
     static const char key[] = "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
     static mcp_keyring_t *ring;
-    static apr_pool_t *forever; /* a name for it, or a sanitizer takes it for lost */
+    apr_pool_t *forever;
     char path[] = "/tmp/mcp-fuzz-XXXXXX";
     int fd;
 
@@ -60,7 +66,8 @@ static inline mcp_keyring_t *fuzz_ring(void)
         fd = mkstemp(path);
         REQUIRE(fd >= 0 && write(fd, key, strlen(key)) == (ssize_t)strlen(key));
         close(fd);
-        forever = fuzz_pool();
+        fuzz_pool_init();
+        apr_pool_create(&forever, NULL);
         REQUIRE(!mcp_keyring_load(&ring, path, forever));
         unlink(path);
     }
