@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import { once } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { request } from './http.mjs';
 import { run, sleep, until } from './proc.mjs';
 
 /** A certificate for 127.0.0.1 and localhost: {key, cert} file names. */
@@ -272,7 +273,7 @@ export async function openStream({ port, secure, backend, path, client, ...optio
 
 /** The numbers of mod_status: MCPStreamsOpen and so on, as {Open: 1, ...}. */
 export async function streamCounts(base) {
-    const text = await (await fetch(`${base}/status?auto`)).text();
+    const { text } = await request(`${base}/status?auto`);
     return Object.fromEntries([...text.matchAll(/^MCPStreams([A-Za-z-]+): (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]));
 }
 
