@@ -2,7 +2,6 @@
 // The upstream side against an identity provider that is wrong, hostile, slow or gone. What it says reaches the log, and
 // neither the person nor the client.
 
-import { after } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -89,7 +88,6 @@ async function fresh(world) {
 }
 
 const main = await startHostileIdp();
-after(() => main.stop());
 
 suite('id_token', options(main), async (it, world) => {
     const idp = main;
@@ -382,7 +380,13 @@ suite('token endpoint of the provider', options(main), async (it, world) => {
     await it('a slow provider takes a part of the threads, and who comes too late is told at once', async () => {
         idp.reset();
         await believed('warm');
-        idp.bend.token = manners.silent;
+        let calls = 0;
+        let most = 0;
+        idp.bend.token = (request_, response) => {
+            calls += 1;
+            most = Math.max(most, calls);
+            response.on('close', () => { calls -= 1; });
+        };
         const began = Date.now();
         const all = Array.from({ length: 40 }, () => attempt()); // of 25 threads
         await sleep(600);
@@ -392,6 +396,7 @@ suite('token endpoint of the provider', options(main), async (it, world) => {
             assert.ok(Date.now() - asked < 1500, 'other requests wait for the provider');
         }
         const answers = await Promise.all(all);
+        assert.ok(most >= 2 && most <= 25 / 4, `${most} calls at the same time`);
         assert.ok(answers.every(({ error }) => error === 'temporarily_unavailable'));
         const waiting = answers.filter(({ log }) => /too many calls/.test(log));
         assert.ok(waiting.length > 0);
@@ -622,7 +627,7 @@ const trap = http.createServer((request_, response) => { proxied.push(request_.u
 trap.on('connect', (request_, socket) => { proxied.push(request_.url); socket.destroy(); });
 trap.listen(0, '127.0.0.1');
 await once(trap, 'listening');
-after(() => trap.close());
+trap.unref();
 const proxy = `http://127.0.0.1:${trap.address().port}`;
 const env = { http_proxy: proxy, HTTP_PROXY: proxy, https_proxy: proxy, all_proxy: proxy, ALL_PROXY: proxy };
 
@@ -641,7 +646,6 @@ for (const [name, { discovery, ...start }, lines, check] of [
         (idp) => assert.equal(lastAuthorize(idp).scope, 'openid api://x/y')],
 ]) {
     const idp = await startHostileIdp(start);
-    after(() => idp.stop());
     if (discovery) idp.bend.discovery = (doc) => ({ ...doc, ...discovery });
     suite(name, { ...options(idp, lines), httpd: { ...ONE_CHILD, env } }, async (it, world) => {
         const { believed } = await signIns(world);
@@ -656,7 +660,7 @@ for (const [name, { discovery, ...start }, lines, check] of [
 // ---- TLS -------------------------------------------------------------------------------------------------------------
 
 const dir = mkdtempSync(join(tmpdir(), 'mcp-tls-'));
-after(() => rmSync(dir, { recursive: true, force: true }));
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
 const path = (name) => join(dir, name);
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
@@ -681,7 +685,6 @@ for (const [name, names, ca, expected] of [
 ]) {
     const label = name.replaceAll(' ', '-');
     const idp = await startHostileIdp({ tls: certify(label, names) });
-    after(() => idp.stop());
     const lines = ca ? `MCPProviderCAFile ${path(`${ca === 'right' ? label : ca}-ca.pem`)}` : '';
     suite(`a provider on https with a certificate ${name}`, options(idp, lines), async (it, world) => {
         const { attempt, refused } = await signIns(world);

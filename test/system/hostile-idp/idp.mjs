@@ -50,6 +50,7 @@ export async function startHostileIdp({ clientId = 'gateway', clientSecret = `cs
     const refreshTokens = new Set();
     const server = (tls ? https.createServer(tls, serve) : http.createServer(serve)).listen(0, '127.0.0.1');
     await once(server, 'listening');
+    server.unref(); // a test that forgets stop() ends all the same
     idp.issuer = `${tls ? 'https' : 'http'}://${host}:${server.address().port}`;
     idp.redirectUri = redirectUri;
 
