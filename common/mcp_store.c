@@ -225,7 +225,8 @@ apr_status_t mcp_store_put(mcp_store_t *store, mcp_kind_e kind, const void *id, 
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
                      MCP_LOG(0141) "the session store refused a %s record of %" APR_SIZE_T_FMT " bytes: it %s",
                      kinds[kind].name, sealed_len,
-                     store->networked ? "is down or full" : "is too small; give MCPStore shmcb a larger size");
+                     !store->networked ? "is too small; give MCPStore shmcb a larger size"
+                                       : "is down or full, or apr-util an old release that takes 511 bytes for redis");
     }
     return rv == APR_SUCCESS ? rv : MCP_EDOWN;
 }
