@@ -565,7 +565,8 @@ static void set_up(mcp_park_t *park)
     /* A send buffer that is smaller than what poll() vouches for gets no fast way. */
     park->fast = getsockopt(park->fd, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0 && size >= 4 * FAST_MAX;
     park->bb = apr_brigade_create(c->pool, c->bucket_alloc);
-    ap_add_output_filter_handle(relay_handle, park, NULL, c);
+    /* With the request, for its filters point past the head of the connection's list. */
+    ap_add_output_filter_handle(relay_handle, park, park->s->r, c);
 }
 
 static void begin_stream(mcp_park_t *park)

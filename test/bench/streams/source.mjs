@@ -15,7 +15,7 @@ let order = [];
 let next = 0;
 let timer = null;
 
-const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n';
+const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nMcp-Session-Id: bench\r\nTransfer-Encoding: chunked\r\n\r\n';
 const LAST = '0\r\n\r\n';
 const chunk = (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const now = () => process.hrtime.bigint().toString();

@@ -56,10 +56,10 @@ export class Httpd {
      * @param conf     text of the site configuration, after LoadModule and the like
      * @param options  modules: further modules of the distribution; mpm: directives that replace the defaults;
      *                 mcp: which of our modules to load; env: environment; tls: speak https, with a certificate of its own;
-     *                 mpmModule: event (default), worker or prefork
+     *                 mpmModule: event (default), worker or prefork; without: modules to leave out
      */
     constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {}, tls = false,
-        mpmModule = 'event' } = {}) {
+        mpmModule = 'event', without = [] } = {}) {
         this.root = root;
         this.port = port;
         this.tls = tls;
@@ -67,6 +67,7 @@ export class Httpd {
         this.modules = [`mpm_${mpmModule}`, ...(tls ? ['ssl'] : []), ...modules];
         this.mpm = mpm ?? 'StartServers 2\nServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMinSpareThreads 50\nMaxSpareThreads 100';
         this.mcp = mcp;
+        this.without = without;
         this.env = env;
         this.announced = [];
         this.secrets = new Map();
@@ -100,7 +101,7 @@ export class Httpd {
 
     async configure(site) {
         const user = process.getuid() === 0 ? 'User www-data\nGroup www-data' : '';
-        const load = [...this.modules.slice(0, 1), ...BASE, ...this.modules.slice(1)]
+        const load = [...this.modules.slice(0, 1), ...BASE.filter((name) => !this.without.includes(name)), ...this.modules.slice(1)]
             .map((name) => `LoadModule ${name}_module ${SYSTEM_MODULES}/mod_${name}.so`);
         const ours = this.mcp.map((name) => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`);
         this.site = site;
