@@ -3,7 +3,8 @@
  *
  * apr_memcache and apr_redis wait without limit for a server that is connected but silent (craft finding 3), and offer
  * no way to set a time limit. So we bound what that can cost: `limit` threads of each process, and `timeout` for the
- * callers who come while it is not yet known.
+ * callers who come while it is not yet known. A server that is only slow, or a machine that is only busy, turns nobody
+ * away: while calls come back, callers wait for their turn.
  */
 
 #include <apr_thread_cond.h>
@@ -17,7 +18,7 @@ struct mcp_breaker_t {
     int limit;
     int busy;
     apr_interval_time_t timeout;
-    apr_time_t progress; /* when a call last came back, or the first went in */
+    apr_time_t progress; /* when a call last went in or came back */
 };
 
 apr_status_t mcp_breaker_create(mcp_breaker_t **out, int limit, apr_interval_time_t timeout, apr_pool_t *p)
@@ -37,22 +38,19 @@ apr_status_t mcp_breaker_create(mcp_breaker_t **out, int limit, apr_interval_tim
 apr_status_t mcp_breaker_enter(mcp_breaker_t *breaker)
 {
     apr_status_t rv = APR_SUCCESS;
-    apr_time_t deadline = 0;
 
     apr_thread_mutex_lock(breaker->lock);
     while (breaker->busy >= breaker->limit) {
-        apr_time_t now = apr_time_now();
+        apr_interval_time_t left = breaker->progress + breaker->timeout - apr_time_now();
 
-        if (!deadline) {
-            deadline = now + breaker->timeout;
-        }
-        if (now - breaker->progress >= breaker->timeout || now >= deadline) {
+        if (left <= 0) {
             rv = APR_TIMEUP;
             break;
         }
-        apr_thread_cond_timedwait(breaker->freed, breaker->lock, deadline - now);
+        apr_thread_cond_timedwait(breaker->freed, breaker->lock, left);
     }
-    if (rv == APR_SUCCESS && breaker->busy++ == 0) {
+    if (rv == APR_SUCCESS) {
+        breaker->busy++;
         breaker->progress = apr_time_now();
     }
     apr_thread_mutex_unlock(breaker->lock);

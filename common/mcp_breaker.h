@@ -12,8 +12,7 @@ typedef struct mcp_breaker_t mcp_breaker_t;
 
 /**
  * @param limit    calls under way at once, at least 1
- * @param timeout  how long a caller waits for a place, and how long all places must have been stuck before callers
- *                 are turned away at once
+ * @param timeout  how long all places must have been stuck before callers, those who wait included, are turned away
  */
 apr_status_t mcp_breaker_create(mcp_breaker_t **breaker, int limit, apr_interval_time_t timeout, apr_pool_t *p);
 

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 
+#include "mcp_breaker.h"
 #include "mcp_grant.h"
 #include "mcp_store.h"
 #include "mcp_store_impl.h"
@@ -295,6 +296,37 @@ START_TEST(silence)
 }
 END_TEST
 
+static void *APR_THREAD_FUNC slow_call(apr_thread_t *thread, void *data)
+{
+    mcp_breaker_t *breaker = data;
+    apr_status_t rv = mcp_breaker_enter(breaker);
+
+    if (rv == APR_SUCCESS) {
+        apr_sleep(TIMEOUT / 2);
+        mcp_breaker_leave(breaker);
+    }
+    apr_thread_exit(thread, rv);
+    return NULL;
+}
+
+/* A slow server is not a silent one: while calls come back, nobody is turned away, however long the queue. */
+START_TEST(slowness)
+{
+    apr_thread_t *threads[8];
+    mcp_breaker_t *breaker;
+    apr_status_t rv;
+
+    ck_assert_int_eq(mcp_breaker_create(&breaker, 2, TIMEOUT, pool), APR_SUCCESS);
+    for (int i = 0; i < 8; i++) {
+        ck_assert_int_eq(apr_thread_create(&threads[i], NULL, slow_call, breaker, pool), APR_SUCCESS);
+    }
+    for (int i = 0; i < 8; i++) {
+        apr_thread_join(&rv, threads[i]);
+        ck_assert_int_eq(rv, APR_SUCCESS);
+    }
+}
+END_TEST
+
 /* ---- epoch, generation, sharing ---- */
 
 START_TEST(epoch_of_a_shared_backend)
@@ -475,6 +507,7 @@ Suite *suite_store(void)
     tcase_add_test(test, no_order_of_outages_makes_a_record_absent);
     tcase_add_test(test, outage_is_logged_sparingly);
     tcase_add_test(test, silence);
+    tcase_add_test(test, slowness);
     tcase_add_test(test, epoch_of_a_shared_backend);
     tcase_add_test(test, epoch_of_shmcb);
     tcase_add_test(test, invalidation);
