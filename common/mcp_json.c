@@ -13,8 +13,8 @@
 /* jansson recurses, 2048 levels deep at most, which a small thread stack does not hold. No protocol needs more. */
 #define DEPTH_MAX 32
 
-/* Is the text, valid or not, nested more deeply than DEPTH_MAX? */
-static int too_deep(const char *text, apr_size_t len)
+/* Is the text, valid or not, nested more deeply than @a max? */
+static int too_deep(const char *text, apr_size_t len, int max)
 {
     int depth = 0, in_string = 0;
 
@@ -32,7 +32,7 @@ static int too_deep(const char *text, apr_size_t len)
         else if (c == '"') {
             in_string = 1;
         }
-        else if ((c == '{' || c == '[') && ++depth > DEPTH_MAX) {
+        else if ((c == '{' || c == '[') && ++depth > max) {
             return 1;
         }
         else if (c == '}' || c == ']') {
@@ -46,7 +46,7 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
 {
     json_t *json;
 
-    if (!text || len > max || too_deep(text, len)) {
+    if (!text || len > max || too_deep(text, len, DEPTH_MAX)) {
         return NULL;
     }
     json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -55,6 +55,11 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
         json = NULL;
     }
     return json ? mcp_json_own(p, json) : NULL;
+}
+
+json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth)
+{
+    return too_deep(text, len, depth) ? NULL : mcp_json_own(p, json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL));
 }
 
 static apr_status_t decref(void *json)

@@ -13,6 +13,12 @@
  */
 json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max);
 
+/**
+ * Parse any JSON object or array, with the same strictness and nested @a depth deep at most.
+ * @return the value, released with @a p, or NULL
+ */
+json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth);
+
 /** Hand a reference that the caller owns over to @a p. Returns @a json. */
 json_t *mcp_json_own(apr_pool_t *p, json_t *json);
 

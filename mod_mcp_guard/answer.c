@@ -93,6 +93,17 @@ int mcp_guard_forbidden(request_rec *r)
     return DONE;
 }
 
+int mcp_guard_send(request_rec *r, int status, json_t *json)
+{
+    if (r->main) {
+        json_decref(json);
+        return status;
+    }
+    begin_answer(r, status);
+    mcp_send_json(r, status, json);
+    return DONE;
+}
+
 int mcp_guard_origin_refused(request_rec *r)
 {
     mcp_guard_note_error(r, "origin");

@@ -39,6 +39,7 @@ void *mcp_guard_create_dir(apr_pool_t *p, char *path)
     dir->guarded = MCP_GUARDED_UNSET;
     dir->identity = -1;
     mcp_stream_conf_init(&dir->stream);
+    mcp_policy_conf_init(&dir->policy);
     return dir;
 }
 
@@ -68,6 +69,7 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
         dir->identity = b->identity;
     }
     mcp_stream_conf_inherit(&dir->stream, &b->stream);
+    mcp_policy_conf_inherit(p, &dir->policy, &b->policy);
     return dir;
 }
 
@@ -320,6 +322,7 @@ const command_rec mcp_guard_commands[] = {
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
     MCP_STREAM_COMMANDS,
+    MCP_POLICY_COMMANDS,
     { NULL }
 };
 

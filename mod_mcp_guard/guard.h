@@ -5,6 +5,7 @@
  *
  *   origin.c   Origin against the allow-list, CORS preflight          header_parser
  *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
+ *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
@@ -18,6 +19,8 @@
 
 #include "mcp_config.h"
 #include "mcp_grant.h"
+#include "policy.h"
+#include "rpc.h"
 #include "stream.h"
 
 extern module AP_MODULE_DECLARE_DATA mcp_guard_module;
@@ -65,6 +68,7 @@ typedef struct {
     const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
     mcp_stream_conf_t stream;       /* MCPStream... */
+    mcp_policy_conf_t policy;       /* rules about what is called (policy.h) */
 } mcp_guard_dir_t;
 
 /* A verified session, ready to use: what the cache keeps and a request carries. One block: the
@@ -84,9 +88,10 @@ typedef struct {
     const char *subject_header;       /* the same, fit for a header (inject.c) */
     const char *username_header;
     const char *client_name_header;
+    const char *claims;               /* JSON object with what the provider says, for policy */
 } mcp_session_t;
 
-#define MCP_SESSION_STRINGS 8 /* pointers at the end of mcp_session_t, from subject on */
+#define MCP_SESSION_STRINGS 9 /* pointers at the end of mcp_session_t, from subject on */
 
 /* What the guard knows about a request. Made for guarded requests and for our metadata only. */
 typedef struct {
@@ -97,7 +102,12 @@ typedef struct {
     const char *refused_scopes;       /* what the Require mcp-scope lines asked for that said no */
     const char *own_handler;          /* public endpoint of ours, that needs no session */
     const mcp_resource_t *metadata;   /* whose metadata is asked for; NULL: unknown (404) */
+    const char *scopes;               /* the session's, with all that they imply; NULL: not asked yet */
+    const char *refused_rule;         /* what about the message said no, for logs; NULL: something else */
+    const mcp_rpc_t *rpc;             /* NULL: messages are not read here (yet) */
+    const mcp_rpc_message_t *message; /* that Require is asked about; NULL: none */
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
+    int decided;                      /* Require was asked about all messages, and said yes */
 } mcp_guard_request_t;
 
 /* ---- mod_mcp_guard.c ---- */
@@ -175,6 +185,9 @@ int mcp_guard_store_down(request_rec *r);
 /** 403 without a challenge: the caller is known, and no scope would help. DONE or the status. */
 int mcp_guard_forbidden(request_rec *r);
 
+/** Answer with JSON, whose reference is taken over. Returns DONE, or @a status in a subrequest. */
+int mcp_guard_send(request_rec *r, int status, json_t *json);
+
 /** 403 with a JSON-RPC error that has no id, as TR-1 wants for a refused Origin. DONE. */
 int mcp_guard_origin_refused(request_rec *r);
 
@@ -218,6 +231,21 @@ void mcp_guard_publish(request_rec *r, const mcp_session_t *session);
 /* ---- authz.c ---- */
 
 void mcp_guard_register_authz(apr_pool_t *p);
+
+/** Is there a Require beside this one that lets in everybody who is known, so that this one would not count? */
+int mcp_require_is_optional(const ap_directive_t *require);
+
+/** The session's scopes with all that MCPScope implies. */
+const char *mcp_guard_scopes(request_rec *r, mcp_guard_request_t *req);
+
+typedef enum {
+    MCP_VISIBLE,    /* may be called */
+    MCP_NEEDS_SCOPE, /* might be, with more scopes */
+    MCP_HIDDEN
+} mcp_visible_e;
+
+/** What would all of Require and MCPToolScope say if this message came? Nothing is logged or answered. */
+mcp_visible_e mcp_guard_would_allow(request_rec *r, const mcp_rpc_message_t *message);
 
 /** Is this one of our public endpoints? To be asked after translate_name. */
 int mcp_guard_is_public(request_rec *r);
@@ -283,6 +311,10 @@ char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len);
  * was none, NULL when nothing is left.
  */
 const char *mcp_guard_clean_query(apr_pool_t *p, const mcp_guard_dir_t *dir, const char *query);
+
+/* ---- rpc.c, further to rpc.h ---- */
+
+void mcp_rpc_register_filter(apr_pool_t *p);
 
 /* ---- response.c ---- */
 

@@ -144,6 +144,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(mcp_guard_check_proxy, NULL, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mcp_guard_inject, NULL, NULL, APR_HOOK_LAST);
 
+    mcp_rpc_register_filter(p);
+    mcp_condition_hooks(p);
+    mcp_lists_register(p);
     mcp_guard_register_filter(p);
     ap_hook_insert_filter(mcp_guard_insert_filter, NULL, NULL, APR_HOOK_FIRST);
     mcp_stream_register_hooks(p);

@@ -180,6 +180,7 @@ const mcp_session_t *mcp_session_make(apr_pool_t *p, const mcp_grant_t *grant,
     texts[5] = mcp_header_text(p, grant->subject);
     texts[6] = mcp_header_text(p, grant->username);
     texts[7] = mcp_header_text(p, grant->client_name);
+    texts[8] = grant->claims;
     for (i = 0; i < MCP_SESSION_STRINGS; i++) {
         if (!texts[i]) {
             texts[i] = "";
