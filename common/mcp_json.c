@@ -57,9 +57,9 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
     return json ? mcp_json_own(p, json) : NULL;
 }
 
-json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth)
+json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags)
 {
-    return too_deep(text, len, depth) ? NULL : mcp_json_own(p, json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL));
+    return too_deep(text, len, depth) ? NULL : mcp_json_own(p, json_loadb(text, len, flags, NULL));
 }
 
 static apr_status_t decref(void *json)

@@ -14,10 +14,10 @@
 json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max);
 
 /**
- * Parse any JSON object or array, with the same strictness and nested @a depth deep at most.
+ * Parse any JSON object or array, nested @a depth deep at most, with jansson's @a flags (JSON_REJECT_DUPLICATES...).
  * @return the value, released with @a p, or NULL
  */
-json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth);
+json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags);
 
 /** Hand a reference that the caller owns over to @a p. Returns @a json. */
 json_t *mcp_json_own(apr_pool_t *p, json_t *json);

@@ -103,6 +103,22 @@ int mcp_condition_holds(request_rec *r, const mcp_condition_t *condition, const 
 /** Functions and variables for httpd's expressions: mcp_arg('/pointer'), MCP_TOOL... */
 void mcp_condition_hooks(apr_pool_t *p);
 
+/* ---- list_cut.c ---- */
+
+typedef struct mcp_list_cut_t mcp_list_cut_t;
+
+/** For one answer or stream. @a step_up: entries that only need more scopes stay. */
+mcp_list_cut_t *mcp_list_cut_make(request_rec *r, int step_up);
+
+/** Could there be a list in this text? Letters may be written as \u00XX. */
+int mcp_list_possible(const char *text);
+
+/**
+ * A message, or a batch of them, with its lists cut down; NUL-terminated.
+ * @return @a text itself when nothing was hidden, else text in @a scratch; NULL when it cannot be read
+ */
+const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t len, apr_pool_t *scratch);
+
 /* ---- lists.c ---- */
 
 void mcp_lists_register(apr_pool_t *p);

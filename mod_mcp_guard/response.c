@@ -182,6 +182,7 @@ void mcp_guard_insert_filter(request_rec *r)
 
     if (req && req->session) {
         ap_add_output_filter_handle(filter_handle, NULL, r, r->connection);
+        mcp_lists_insert(r);
     }
 }
 

@@ -228,7 +228,7 @@ static int parse_message(json_t *object, mcp_rpc_message_t *message, mcp_rpc_err
 
 int mcp_rpc_parse(apr_pool_t *p, const char *text, apr_size_t len, mcp_rpc_t *rpc, mcp_rpc_error_t *err)
 {
-    json_t *json = mcp_json_parse_any(p, text, len, DEPTH_MAX);
+    json_t *json = mcp_json_parse_any(p, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
     mcp_rpc_message_t *messages;
     size_t count = 1;
     size_t i;

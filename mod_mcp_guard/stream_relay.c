@@ -45,6 +45,7 @@ static int patient_max;
  * known to us, so their streams stay with a worker. */
 static const char *const good_filters[] = {
     "mcp_guard",
+    "mcp_lists",
     "mcp_relay",
     "old_write",
     "http_header",

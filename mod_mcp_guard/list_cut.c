@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One message with lists of tools, prompts or resources: what the caller may not use is taken out of it. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <httpd.h>
+#include <http_log.h>
+
+#include "guard.h"
+#include "mcp_json.h"
+#include "mcp_log.h"
+#include "policy.h"
+
+APLOG_USE_MODULE(mcp_guard);
+
+#define KNOWN_MAX 4096 /* verdicts that are remembered of one answer or stream */
+#define DEPTH_MAX 256  /* of a backend's JSON, which schemas may nest deeply */
+
+/* A list in a result, and what its entries are to the rules. */
+static const struct {
+    const char *member;
+    const char *quoted;
+    mcp_rpc_target_e target;
+    const char *method;
+    const char *name;
+} lists[] = {
+    { "tools", "\"tools\"", MCP_TARGET_TOOL, "tools/call", "name" },
+    { "prompts", "\"prompts\"", MCP_TARGET_PROMPT, "prompts/get", "name" },
+    { "resources", "\"resources\"", MCP_TARGET_RESOURCE, "resources/read", "uri" },
+    { "resourceTemplates", "\"resourceTemplates\"", MCP_TARGET_RESOURCE, "resources/read", "uriTemplate" },
+};
+#define LISTS (sizeof(lists) / sizeof(*lists))
+
+struct mcp_list_cut_t {
+    request_rec *r;
+    int step_up;       /* show what only needs more scopes */
+    apr_hash_t *known; /* "target:name" -> "1" or "0" */
+};
+
+static int ask(const mcp_list_cut_t *cutter, apr_size_t list, const char *name)
+{
+    mcp_rpc_message_t message = { MCP_RPC_REQUEST, NULL, MCP_TARGET_NONE, NULL, NULL, NULL, 1 };
+    mcp_visible_e visible;
+
+    message.method = lists[list].method;
+    message.target = lists[list].target;
+    message.name = name;
+    visible = mcp_guard_would_allow(cutter->r, &message);
+    return visible == MCP_VISIBLE || (visible == MCP_NEEDS_SCOPE && cutter->step_up);
+}
+
+static int is_visible(mcp_list_cut_t *cutter, apr_size_t list, const json_t *entry, apr_pool_t *scratch)
+{
+    const char *name = json_string_value(json_object_get(entry, lists[list].name));
+    const char *verdict;
+    const char *key;
+
+    if (!name || !*name) {
+        return 0;
+    }
+    key = apr_psprintf(scratch, "%d:%s", (int)lists[list].target, name);
+    verdict = apr_hash_get(cutter->known, key, APR_HASH_KEY_STRING);
+    if (!verdict) {
+        verdict = ask(cutter, list, name) ? "1" : "0";
+        if (apr_hash_count(cutter->known) < KNOWN_MAX) {
+            apr_hash_set(cutter->known, apr_pstrdup(cutter->r->pool, key), APR_HASH_KEY_STRING, verdict);
+        }
+    }
+    return *verdict == '1';
+}
+
+/* Take the hidden entries out of one message. Returns how many. */
+static int cut_message(mcp_list_cut_t *cutter, json_t *message, apr_pool_t *scratch)
+{
+    json_t *result = json_object_get(message, "result");
+    apr_size_t list;
+    int cut = 0;
+
+    for (list = 0; list < LISTS; list++) {
+        json_t *entries = json_object_get(result, lists[list].member);
+        size_t i = json_array_size(entries);
+
+        while (i-- > 0) {
+            if (!is_visible(cutter, list, json_array_get(entries, i), scratch)) {
+                json_array_remove(entries, i);
+                cut++;
+            }
+        }
+    }
+    return cut;
+}
+
+int mcp_list_possible(const char *text)
+{
+    apr_size_t list;
+
+    for (list = 0; list < LISTS; list++) {
+        if (strstr(text, lists[list].quoted)) {
+            return 1;
+        }
+    }
+    return strstr(text, "\\u00") != NULL;
+}
+
+const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t len, apr_pool_t *scratch)
+{
+    json_t *json;
+    char *out;
+    size_t i;
+    int cut = 0;
+
+    if (!mcp_list_possible(text)) {
+        return text;
+    }
+    json = mcp_json_parse_any(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL);
+    if (!json) {
+        /* Integers beyond 64 bits occur in schemas. */
+        json = mcp_json_parse_any(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL);
+    }
+    if (!json) {
+        return NULL;
+    }
+    for (i = 0; json_is_array(json) && i < json_array_size(json); i++) {
+        cut += cut_message(cutter, json_array_get(json, i), scratch);
+    }
+    cut += cut_message(cutter, json, scratch);
+    if (!cut) {
+        return text;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, cutter->r,
+                  MCP_LOG(0465) "%d entries of a list are not for this caller", cut);
+    out = json_dumps(json, JSON_COMPACT);
+    text = out ? apr_pstrdup(scratch, out) : NULL;
+    free(out);
+    return text;
+}
+
+mcp_list_cut_t *mcp_list_cut_make(request_rec *r, int step_up)
+{
+    mcp_list_cut_t *cutter = apr_pcalloc(r->pool, sizeof(*cutter));
+
+    cutter->r = r;
+    cutter->step_up = step_up;
+    cutter->known = apr_hash_make(r->pool);
+    return cutter;
+}
