@@ -24,6 +24,17 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export const CALL = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call',
     params: { name: 'hello_mcp', arguments: {} } });
 
+/** The call with arguments that make its body `bytes` long, as text in several members. */
+export function callOf(bytes) {
+    const call = JSON.parse(CALL);
+    for (let i = 0; JSON.stringify(call).length < bytes - 100; i++) {
+        call.params.arguments[`part${i}`] = 'x'.repeat(64);
+    }
+    call.params.arguments.rest = '';
+    call.params.arguments.rest = 'y'.repeat(Math.max(0, bytes - JSON.stringify(call).length));
+    return JSON.stringify(call);
+}
+
 /** A signal ends this run: what fails from now on is no news. */
 export const interrupted = { yes: false };
 
@@ -215,6 +226,7 @@ export function parseArgs(argv) {
         case '--connections': options.connections = number(argv[i], argv[++i]); break;
         case '--requests': options.requests = number(argv[i], argv[++i]); break;
         case '--post': options.body = CALL; break;
+        case '--body': options.body = callOf(Number(argv[++i])); break;
         case '--only': options.only = ['bare', ...(argv[++i] ?? '').split(',')]; break;
         case '--modules': options.ours = path.resolve(argv[++i] ?? ''); break;
         case '--json': options.json = argv[++i]; break;

@@ -51,7 +51,14 @@ Timeout 60
 `;
 }
 
-function guard(store, cache) {
+/* Rules as a site would write them: a list of names, a condition on an argument that the benchmark's call has not, and a
+ * table of scopes. */
+const POLICY = `Require mcp-tool get_* list_* search_files hello_mcp
+    Require mcp-tool write_file /path=/srv/*
+    MCPToolScope hello_mcp snippets
+    MCPToolScope delete_* admin`;
+
+function guard(store, cache, rules = 'Require valid-user') {
     return (context) => {
         const { modules, work, port, backend, provider } = context;
         const base = `http://127.0.0.1:${port}`;
@@ -77,7 +84,7 @@ MCPOAuthAccessLifetime 12h
 </MCPProvider>
 <Location /mcp>
     AuthType MCP
-    Require valid-user
+    ${rules}
     MCPGuardBackendKey x-functions-key file:${work.dir}/backend-key
     ProxyPass http://127.0.0.1:${backend}${BACKEND_PATH}
 </Location>
@@ -129,6 +136,9 @@ export const CONFIGURATIONS = [
         { name: `guard_${store}_nocache`, title: `mod_mcp_guard, ${store}, session cache off`,
             key: `guard_ratio_${store}_nocache`, store, ours: true, conf: guard(store, false) },
     ]),
+    // says something with --body 1024 or --post only: nothing is read of a GET
+    { name: 'guard_policy', title: 'mod_mcp_guard, shmcb, policy on tools', key: 'guard_ratio_policy', store: 'shmcb', ours: true,
+        conf: guard('shmcb', true, POLICY) },
     { name: 'mod_auth_openidc', title: 'mod_auth_openidc, local JWT', key: 'mod_auth_openidc', token: jwt,
         module: 'mod_auth_openidc.so', conf: authOpenidc },
     { name: 'mod_oauth2', title: 'mod_oauth2, local JWT', key: 'mod_oauth2', token: jwt,
