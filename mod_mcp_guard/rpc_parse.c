@@ -7,6 +7,7 @@
  * alone. */
 
 #include <string.h>
+#include <strings.h>
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -129,7 +130,7 @@ static int method_valid(const char *method)
         return 0;
     }
     for (i = 0; i < TARGETS; i++) {
-        if (strcmp(method, targets[i].method) && !ap_cstr_casecmp(method, targets[i].method)) {
+        if (strcmp(method, targets[i].method) && !strcasecmp(method, targets[i].method)) {
             return 0; /* a careless backend would call the tool */
         }
     }

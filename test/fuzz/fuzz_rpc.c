@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of JSON-RPC: what is taken says the same to a reader that lets the last of two members win. */
+
+#include "fuzz.h"
+
+#include <strings.h>
+
+#include "rpc.h"
+
+/* A careless reader's member, whatever the case of its letters; the last one wins. */
+static const char *careless(json_t *object, const char *name)
+{
+    const char *text = NULL;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (object, key, value) {
+        if (!strcasecmp(key, name)) {
+            text = json_string_value(value);
+        }
+    }
+    return text;
+}
+
+static void check(const mcp_rpc_message_t *message, json_t *json)
+{
+    const char *method = careless(json, "method");
+
+    REQUIRE(!message->method == !method);
+    REQUIRE(!method || !strcmp(message->method, method));
+    REQUIRE((message->kind == MCP_RPC_RESPONSE) == !message->method);
+    REQUIRE((message->target == MCP_TARGET_NONE) == !message->name);
+    if (message->target == MCP_TARGET_TOOL) {
+        const char *name = careless(json_object_get(json, "params"), "name");
+
+        REQUIRE(name && !strcmp(name, message->name));
+    }
+    REQUIRE(!method || strcasecmp(method, "tools/call") || message->target == MCP_TARGET_TOOL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    apr_pool_t *p = fuzz_pool();
+    char *text = apr_pstrmemdup(p, (const char *)data, size);
+    mcp_rpc_t rpc = { 0 };
+    mcp_rpc_error_t err = { 0 };
+    json_t *json;
+    int i;
+
+    if (mcp_rpc_parse(p, text, size, &rpc, &err)) {
+        json = json_loadb(text, size, 0, NULL);
+        REQUIRE(json && rpc.count > 0 && rpc.len == size);
+        for (i = 0; i < rpc.count; i++) {
+            check(&rpc.messages[i], rpc.batch ? json_array_get(json, (size_t)i) : json);
+        }
+        json_decref(json);
+    }
+    else {
+        REQUIRE(err.status && err.code && err.message && !rpc.count);
+    }
+    apr_pool_destroy(p);
+    return 0;
+}
