@@ -161,6 +161,11 @@ static int decide(request_rec *r, mcp_guard_request_t *req)
     if (status != OK && !(req->refused_scopes && (status == HTTP_UNAUTHORIZED || status == HTTP_FORBIDDEN))) {
         return status;
     }
+    /* An entry of a list was held against its pin before (list_cut.c). */
+    if (status == OK && req->message && !req->message->listed && !mcp_pins_allow(req->dir->policy.pins, req->message)) {
+        req->refused_rule = "MCPToolPins";
+        return HTTP_FORBIDDEN;
+    }
     wanted = mcp_tool_scopes(r->pool, &req->dir->policy, req->message);
     if (*wanted && (req->refused_scopes || !has_all(r->pool, mcp_guard_scopes(r, req), wanted))) {
         req->refused_scopes =

@@ -29,6 +29,7 @@ void mcp_guard_config_begin(apr_pool_t *pconf)
     mcp_guard_collected.guarded = apr_array_make(pconf, 4, sizeof(mcp_guarded_place_t));
     mcp_guard_collected.odd_balancers = 0;
     mcp_stream_config_begin();
+    mcp_pins_begin(pconf);
 }
 
 void *mcp_guard_create_dir(apr_pool_t *p, char *path)

@@ -36,7 +36,7 @@ static const struct {
 
 struct mcp_list_cut_t {
     request_rec *r;
-    int step_up;       /* show what only needs more scopes */
+    const mcp_policy_conf_t *conf;
     apr_hash_t *known; /* "target:name" -> "1" or "0" */
 };
 
@@ -49,7 +49,7 @@ static int ask(const mcp_list_cut_t *cutter, apr_size_t list, const char *name)
     message.target = lists[list].target;
     message.name = name;
     visible = mcp_guard_would_allow(cutter->r, &message);
-    return visible == MCP_VISIBLE || (visible == MCP_NEEDS_SCOPE && cutter->step_up);
+    return visible == MCP_VISIBLE || (visible == MCP_NEEDS_SCOPE && cutter->conf->step_up > 0);
 }
 
 static int is_visible(mcp_list_cut_t *cutter, apr_size_t list, const json_t *entry, apr_pool_t *scratch)
@@ -72,6 +72,13 @@ static int is_visible(mcp_list_cut_t *cutter, apr_size_t list, const json_t *ent
     return *verdict == '1';
 }
 
+/* Pins are asked each time: what a tool says of itself may change while a stream flows. */
+static int pin_holds(const mcp_list_cut_t *cutter, apr_size_t list, const json_t *entry)
+{
+    return lists[list].target != MCP_TARGET_TOOL || !cutter->conf->pins
+           || mcp_pins_see(cutter->r, cutter->conf->pins, entry);
+}
+
 /* Take the hidden entries out of one message. Returns how many. */
 static int cut_message(mcp_list_cut_t *cutter, json_t *message, apr_pool_t *scratch)
 {
@@ -84,7 +91,9 @@ static int cut_message(mcp_list_cut_t *cutter, json_t *message, apr_pool_t *scra
         size_t i = json_array_size(entries);
 
         while (i-- > 0) {
-            if (!is_visible(cutter, list, json_array_get(entries, i), scratch)) {
+            const json_t *entry = json_array_get(entries, i);
+
+            if (!pin_holds(cutter, list, entry) || !is_visible(cutter, list, entry, scratch)) {
                 json_array_remove(entries, i);
                 cut++;
             }
@@ -138,12 +147,12 @@ const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t le
     return text;
 }
 
-mcp_list_cut_t *mcp_list_cut_make(request_rec *r, int step_up)
+mcp_list_cut_t *mcp_list_cut_make(request_rec *r, const mcp_policy_conf_t *conf)
 {
     mcp_list_cut_t *cutter = apr_pcalloc(r->pool, sizeof(*cutter));
 
     cutter->r = r;
-    cutter->step_up = step_up;
+    cutter->conf = conf;
     cutter->known = apr_hash_make(r->pool);
     return cutter;
 }

@@ -264,7 +264,7 @@ static filter_t *begin(request_rec *r)
     filter->r = r;
     filter->is_stream = is_stream;
     filter->max = mcp_policy_list_max(&req->dir->policy);
-    filter->cut = mcp_list_cut_make(r, req->dir->policy.step_up > 0);
+    filter->cut = mcp_list_cut_make(r, &req->dir->policy);
     apr_pool_create(&filter->scratch, r->pool);
     apr_pool_cleanup_register(r->pool, filter, forget, apr_pool_cleanup_null);
     apr_table_unset(r->headers_out, "Content-Length");

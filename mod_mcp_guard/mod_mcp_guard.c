@@ -66,7 +66,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK;
     }
     if (mcp_shared_post_config(shared_conf(s), &ring, &store, s, pconf, ptemp) != APR_SUCCESS
-        || mcp_guard_config_finish(s, pconf) != APR_SUCCESS) {
+        || mcp_guard_config_finish(s, pconf) != APR_SUCCESS || mcp_pins_open(pconf) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mcp_guard_authn_init(ring, store);

@@ -4,6 +4,7 @@
  *   policy_config.c  directives                  require.c   Require mcp-claim, mcp-client, mcp-method, mcp-tool...
  *   rpc*.c           the messages (rpc.h)        condition.c conditions on arguments, expressions
  *   tool_scope.c     MCPToolScope                lists.c     answers to tools/list and its kin, filtered
+ *   pins.c           MCPToolPins                 list_cut.c  one message with such a list
  */
 
 #ifndef MCP_POLICY_H
@@ -13,6 +14,8 @@
 #include <http_config.h>
 
 #include "rpc.h"
+
+typedef struct mcp_pins_t mcp_pins_t;
 
 /* Settings of a location. */
 typedef struct {
@@ -24,6 +27,7 @@ typedef struct {
     apr_size_t message_max;         /* MCPMessageLimit; 0 not set */
     apr_size_t list_max;            /* MCPListLimit; 0 not set */
     apr_array_header_t *tool_scopes; /* MCPToolScope: mcp_tool_scope_t; NULL none */
+    mcp_pins_t *pins;               /* MCPToolPins; NULL none */
 } mcp_policy_conf_t;
 
 /* A line of MCPToolScope. */
@@ -60,6 +64,8 @@ mcp_policy_conf_t *mcp_policy_conf_of(cmd_parms *cmd);
                  "On: lists show tools that only need more scopes, which a client may then ask for"),         \
     AP_INIT_ITERATE2("MCPToolScope", mcp_set_tool_scope, NULL, ACCESS_CONF,                                   \
                      "a tool (or glob) and the scopes that calling it needs"),                                \
+    AP_INIT_TAKE12("MCPToolPins", mcp_set_tool_pins, NULL, ACCESS_CONF,                                       \
+                   "file with the tools as tools/list answered them, and report (default) or enforce"),       \
     AP_INIT_RAW_ARGS("Require", mcp_see_require, NULL, OR_AUTHCFG,                                            \
                      "(mod_authz_core's; noted to know what may be asked while a stream flows)")
 
@@ -68,12 +74,27 @@ const char *mcp_set_message_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_step_up(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_tool_scope(cmd_parms *cmd, void *dir, const char *tool, const char *scope);
+const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode);
 const char *mcp_see_require(cmd_parms *cmd, void *dir, const char *args);
 
 /* ---- tool_scope.c ---- */
 
 /** All scopes that MCPToolScope wants for the message, "" when none. */
 const char *mcp_tool_scopes(apr_pool_t *p, const mcp_policy_conf_t *conf, const mcp_rpc_message_t *message);
+
+/* ---- pins.c ---- */
+
+/** pre_config: forget the last reading of the configuration. */
+void mcp_pins_begin(apr_pool_t *pconf);
+
+/** post_config: shared memory for what is found out. */
+apr_status_t mcp_pins_open(apr_pool_t *pconf);
+
+/** An entry of a list of tools goes by: report what changed. Returns 0 when it must not be shown. */
+int mcp_pins_see(request_rec *r, const mcp_pins_t *pins, const json_t *entry);
+
+/** May the tool of this message be called, as far as pins go? NULL for @a pins: yes. */
+int mcp_pins_allow(const mcp_pins_t *pins, const mcp_rpc_message_t *message);
 
 /* ---- require.c ---- */
 
@@ -107,8 +128,8 @@ void mcp_condition_hooks(apr_pool_t *p);
 
 typedef struct mcp_list_cut_t mcp_list_cut_t;
 
-/** For one answer or stream. @a step_up: entries that only need more scopes stay. */
-mcp_list_cut_t *mcp_list_cut_make(request_rec *r, int step_up);
+/** For one answer or stream of a location with these settings. */
+mcp_list_cut_t *mcp_list_cut_make(request_rec *r, const mcp_policy_conf_t *conf);
 
 /** Could there be a list in this text? Letters may be written as \u00XX. */
 int mcp_list_possible(const char *text);

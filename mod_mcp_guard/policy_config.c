@@ -28,6 +28,9 @@ void mcp_policy_conf_inherit(apr_pool_t *p, mcp_policy_conf_t *conf, const mcp_p
     conf->wanted |= base->wanted;
     conf->hides |= base->hides;
     conf->slow |= base->slow;
+    if (!conf->pins) {
+        conf->pins = base->pins;
+    }
     if (conf->validate < 0) {
         conf->validate = base->validate;
     }

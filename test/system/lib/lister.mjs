@@ -9,14 +9,16 @@ import { sleep } from './proc.mjs';
 
 const schema = { type: 'object', properties: { path: { type: 'string' }, n: { type: 'integer', maximum: 18446744073709551615 } } };
 
+export const pinFile = (names) => JSON.stringify({ tools: names.map((name) => ({ name, description: `Does ${name}`, inputSchema: JSON.parse(JSON.stringify(schema)) })) });
+
 export async function startLister() {
     const backend = {
-        called: [], streams: new Set(),
+        called: [], streams: new Set(), describe: (name) => `Does ${name}`,
         tools: ['read_file', 'read_mail', 'write_file', 'delete_all'], prompts: ['greet', 'hidden_prompt'],
         resources: ['file:///public/a', 'file:///private/b'], templates: ['file:///public/{name}', 'file:///private/{name}'],
     };
     const result = ({ method, params }) => ({
-        'tools/list': () => ({ tools: backend.tools.map((name) => ({ name, description: `Does ${name}`, inputSchema: schema })) }),
+        'tools/list': () => ({ tools: backend.tools.map((name) => ({ name, description: backend.describe(name), inputSchema: schema })) }),
         'prompts/list': () => ({ prompts: backend.prompts.map((name) => ({ name })) }),
         'resources/list': () => ({ resources: backend.resources.map((uri) => ({ uri, name: uri })) }),
         'resources/templates/list': () => ({ resourceTemplates: backend.templates.map((uriTemplate) => ({ uriTemplate, name: uriTemplate })) }),
