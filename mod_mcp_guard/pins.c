@@ -96,6 +96,10 @@ static const char *read_pins(cmd_parms *cmd, mcp_pins_t *pins)
     text = apr_palloc(cmd->temp_pool, len + 1);
     if (apr_file_read_full(file, text, len, &len) == APR_SUCCESS) {
         json = mcp_json_parse_any(cmd->pool, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
+        if (!json) {
+            /* Integers beyond 64 bits occur in schemas. */
+            json = mcp_json_parse_any(cmd->pool, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL);
+        }
     }
     apr_file_close(file);
     tools = find_tools(json);
@@ -158,6 +162,38 @@ apr_status_t mcp_pins_open(apr_pool_t *pconf)
 
 /* ---- lists that go by ---- */
 
+/* As json_equal(), but 1 and 1.0 are the same: large integers make a reader take all of them for reals. */
+static int same(json_t *a, json_t *b)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_number(a) && json_is_number(b)) {
+        return json_number_value(a) == json_number_value(b);
+    }
+    if (json_is_array(a) && json_is_array(b) && json_array_size(a) == json_array_size(b)) {
+        for (i = 0; i < json_array_size(a); i++) {
+            if (!same(json_array_get(a, i), json_array_get(b, i))) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    if (json_is_object(a) && json_is_object(b) && json_object_size(a) == json_object_size(b)) {
+        json_object_foreach(a, key, value)
+        {
+            json_t *other = json_object_get(b, key);
+
+            if (!other || !same(value, other)) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    return a && b && json_equal(a, b);
+}
+
 /* What a model reads of a tool. */
 static const char *difference(const json_t *pinned, const json_t *entry)
 {
@@ -168,7 +204,7 @@ static const char *difference(const json_t *pinned, const json_t *entry)
         json_t *was = json_object_get(pinned, members[i]);
         json_t *is = json_object_get(entry, members[i]);
 
-        if (was != is && !(was && is && json_equal(was, is))) {
+        if (was != is && !same(was, is)) {
             return members[i];
         }
     }
