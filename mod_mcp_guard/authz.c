@@ -258,7 +258,8 @@ mcp_visible_e mcp_guard_would_allow(request_rec *r, const mcp_rpc_message_t *mes
     /* mod_authz_core would report each entry that is left out of a list as an error. */
     r->log = &quiet;
     req->message = message;
-    visible = decide(r, req) == OK ? MCP_VISIBLE : req->refused_scopes ? MCP_NEEDS_SCOPE : MCP_HIDDEN;
+    visible = decide(r, req) == OK ? MCP_VISIBLE : req->refused_scopes ? MCP_NEEDS_SCOPE
+                                                                       : MCP_HIDDEN;
     req->message = kept;
     r->log = log;
     return visible;
@@ -269,7 +270,8 @@ static int decide_late(request_rec *r, mcp_guard_request_t *req)
 {
     int status = decide_all(r, req);
 
-    return status == OK ? DECLINED : status == DECLINED ? HTTP_INTERNAL_SERVER_ERROR : status;
+    return status == OK ? DECLINED : status == DECLINED ? HTTP_INTERNAL_SERVER_ERROR
+                                                        : status;
 }
 
 int mcp_guard_assert_session(request_rec *r)

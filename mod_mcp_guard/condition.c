@@ -18,15 +18,17 @@
 APLOG_USE_MODULE(mcp_guard);
 
 struct mcp_condition_t {
-    const char *pointer;  /* RFC 6901, into params.arguments; NULL: an expression */
+    const char *pointer; /* RFC 6901, into params.arguments; NULL: an expression */
     const char *glob;
-    int differs;          /* != */
+    int differs; /* != */
     ap_expr_info_t *expr;
 };
 
 /* ---- JSON pointers ---- */
 
-typedef enum { FOUND, ABSENT, ODD } found_e;
+typedef enum { FOUND,
+               ABSENT,
+               ODD } found_e;
 
 /* One token of a pointer, with ~1 and ~0 made "/" and "~". */
 static const char *token(apr_pool_t *p, const char **pointer)
@@ -56,8 +58,7 @@ static int has_alike(json_t *object, const char *name)
     const char *key;
     json_t *value;
 
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         if (strcmp(key, name) && mcp_rpc_alike(key, name)) {
             return 1;
         }
@@ -108,7 +109,9 @@ static const char *scalar_text(apr_pool_t *p, const json_t *value)
     if (json_is_real(value)) {
         return apr_psprintf(p, "%.17g", json_real_value(value));
     }
-    return json_is_true(value) ? "true" : json_is_false(value) ? "false" : json_is_null(value) ? "null" : NULL;
+    return json_is_true(value) ? "true" : json_is_false(value) ? "false"
+                                      : json_is_null(value)    ? "null"
+                                                               : NULL;
 }
 
 /* How many of the value's scalars match, and how many there are; 0 when it holds more than scalars. */
@@ -218,10 +221,14 @@ static const char *claim_function(ap_expr_eval_ctx_t *ctx, const void *data, con
     (void)data;
     value = json_object_get(mcp_json_parse(ctx->p, claims, strlen(claims), MCP_CLAIMS_MAX), arg);
     text = scalar_text(ctx->p, value);
-    return text ? text : value ? mcp_json_text(ctx->p, value) : "";
+    return text ? text : value ? mcp_json_text(ctx->p, value)
+                               : "";
 }
 
-typedef enum { VAR_METHOD, VAR_TOOL, VAR_RESOURCE, VAR_PROMPT } var_e;
+typedef enum { VAR_METHOD,
+               VAR_TOOL,
+               VAR_RESOURCE,
+               VAR_PROMPT } var_e;
 
 static const char *variable(ap_expr_eval_ctx_t *ctx, const void *data)
 {
@@ -245,7 +252,9 @@ static int lookup(ap_expr_lookup_parms *parms)
         const char *name;
         var_e which;
     } variables[] = {
-        { "MCP_METHOD", VAR_METHOD }, { "MCP_TOOL", VAR_TOOL }, { "MCP_RESOURCE", VAR_RESOURCE },
+        { "MCP_METHOD", VAR_METHOD },
+        { "MCP_TOOL", VAR_TOOL },
+        { "MCP_RESOURCE", VAR_RESOURCE },
         { "MCP_PROMPT", VAR_PROMPT },
     };
     apr_size_t i;

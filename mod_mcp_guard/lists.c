@@ -21,20 +21,20 @@
 
 APLOG_USE_MODULE(mcp_guard);
 
-#define ROOM_KEPT 65536   /* a larger buffer is given back after its event */
+#define ROOM_KEPT 65536 /* a larger buffer is given back after its event */
 
 typedef struct {
     request_rec *r;
     apr_size_t max;
     int is_stream;
-    char *held;           /* malloc: the answer, or the present event */
+    char *held; /* malloc: the answer, or the present event */
     apr_size_t len;
     apr_size_t room;
-    int line_begun;       /* the present line is not empty */
-    int has_fields;       /* the present event is more than comments */
-    int skip_lf;          /* the last byte was a CR that ended a line */
+    int line_begun; /* the present line is not empty */
+    int has_fields; /* the present event is more than comments */
+    int skip_lf;    /* the last byte was a CR that ended a line */
     mcp_list_cut_t *cut;
-    apr_pool_t *scratch;  /* for one event */
+    apr_pool_t *scratch; /* for one event */
 } filter_t;
 
 /* Two names for one filter: rules that may wait must not be asked in the relay's thread (stream_relay.c). */
@@ -112,7 +112,8 @@ static const char *data_value(const char *line, apr_size_t len, apr_size_t *valu
     if (len < 4 || strncmp(line, "data", 4) || (len > 4 && line[4] != ':')) {
         return NULL;
     }
-    skip = len == 4 ? 4 : len > 5 && line[5] == ' ' ? 6 : 5;
+    skip = len == 4 ? 4 : len > 5 && line[5] == ' ' ? 6
+                                                    : 5;
     *value_len = len - skip;
     return line + skip;
 }

@@ -181,8 +181,7 @@ static int same(json_t *a, json_t *b)
         return 1;
     }
     if (json_is_object(a) && json_is_object(b) && json_object_size(a) == json_object_size(b)) {
-        json_object_foreach(a, key, value)
-        {
+        json_object_foreach (a, key, value) {
             json_t *other = json_object_get(b, key);
 
             if (!other || !same(value, other)) {

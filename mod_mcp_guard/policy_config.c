@@ -96,7 +96,8 @@ static apr_size_t parse_size(const char *text)
     if (n <= 0 || n > SIZE_MOST) {
         return 0;
     }
-    shift = apr_tolower(*end) == 'k' ? 10 : apr_tolower(*end) == 'm' ? 20 : 0;
+    shift = apr_tolower(*end) == 'k' ? 10 : apr_tolower(*end) == 'm' ? 20
+                                                                     : 0;
     if (end[shift ? 1 : 0]) {
         return 0;
     }

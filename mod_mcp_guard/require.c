@@ -338,9 +338,12 @@ void mcp_require_register(apr_pool_t *p)
         const char *name;
         const authz_provider *provider;
     } providers[] = {
-        { "mcp-client", &client_provider }, { "mcp-claim", &claim_provider },
-        { "mcp-method", &method_provider }, { "mcp-tool", &tool_provider },
-        { "mcp-resource", &resource_provider }, { "mcp-prompt", &prompt_provider },
+        { "mcp-client", &client_provider },
+        { "mcp-claim", &claim_provider },
+        { "mcp-method", &method_provider },
+        { "mcp-tool", &tool_provider },
+        { "mcp-resource", &resource_provider },
+        { "mcp-prompt", &prompt_provider },
     };
     apr_size_t i;
 

@@ -15,8 +15,8 @@
 #include "mcp_json.h"
 #include "rpc.h"
 
-#define DEPTH_MAX 64  /* of nesting; a schema or a document may lie in arguments */
-#define BATCH_MAX 64  /* messages */
+#define DEPTH_MAX 64 /* of nesting; a schema or a document may lie in arguments */
+#define BATCH_MAX 64 /* messages */
 #define METHOD_MAX 128
 #define NAME_MAX_LEN 4096 /* a resource's URI */
 
@@ -81,8 +81,7 @@ static int members_known(json_t *object)
     const char *key;
     json_t *value;
 
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         apr_size_t i = 0;
 
         while (i < sizeof(known) / sizeof(*known) && strcmp(key, known[i])) {
@@ -102,8 +101,7 @@ static int params_plain(json_t *params)
     const char *key;
     json_t *value;
 
-    json_object_foreach(params, key, value)
-    {
+    json_object_foreach (params, key, value) {
         apr_size_t i;
 
         for (i = 0; i < sizeof(deciding) / sizeof(*deciding); i++) {
