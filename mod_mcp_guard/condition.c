@@ -104,7 +104,7 @@ static const char *scalar_text(apr_pool_t *p, const json_t *value)
         return json_string_value(value);
     }
     if (json_is_integer(value)) {
-        return apr_psprintf(p, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     }
     if (json_is_real(value)) {
         return apr_psprintf(p, "%.17g", json_real_value(value));

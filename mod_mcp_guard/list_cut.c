@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One message with lists of tools, prompts or resources: what the caller may not use is taken out of it. */
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +115,35 @@ int mcp_list_possible(const char *text)
     return strstr(text, "\\u00") != NULL;
 }
 
+/* Reals that are integers, made integers again: ids must come back as they were sent. NULL: nothing to replace. */
+static json_t *restored(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    json_t *other;
+    void *next;
+    size_t i;
+
+    if (json_is_real(value)) {
+        double real = json_real_value(value);
+
+        return fabs(real) < 9007199254740992.0 && real == (double)(json_int_t)real ? json_integer((json_int_t)real) : NULL;
+    }
+    json_object_foreach_safe (value, next, key, member) {
+        other = restored(member);
+        if (other) {
+            json_object_set_new(value, key, other);
+        }
+    }
+    for (i = 0; i < json_array_size(value); i++) {
+        other = restored(json_array_get(value, i));
+        if (other) {
+            json_array_set_new(value, i, other);
+        }
+    }
+    return NULL;
+}
+
 const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t len, apr_pool_t *scratch)
 {
     json_t *json;
@@ -128,6 +158,7 @@ const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t le
     if (!json) {
         /* Integers beyond 64 bits occur in schemas. */
         json = mcp_json_parse_any(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL);
+        restored(json);
     }
     if (!json) {
         return NULL;

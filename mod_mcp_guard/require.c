@@ -162,7 +162,7 @@ static int claim_matches(apr_pool_t *p, const claim_t *claim, const json_t *valu
         return 0;
     }
     if (json_is_integer(value)) {
-        text = apr_psprintf(p, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        text = apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     }
     else if (json_is_boolean(value)) {
         text = json_is_true(value) ? "true" : "false";

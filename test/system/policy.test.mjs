@@ -95,6 +95,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         const reached = lister.called.length > before;
         if (response.status === 200 && response.json().result) { assert.ok(reached); return ''; }
         assert.ok(!reached, `${where} ${JSON.stringify(json)}: refused, and reached the backend all the same`);
+        if (!/json/.test(response.headers['content-type'])) return String(response.status);
         return `${response.status} ${response.json().error?.code ?? response.json().error}`;
     };
     const FORBIDDEN = '200 -32003';
@@ -123,7 +124,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         const fine = await post('tools', batch);
         assert.deepEqual(fine.json().map(({ id }) => id), [1, 2]);
         const before = lister.called.length;
-        const mixed = await post('tools', [...batch, call('delete_all', {}, 3), rpc('notifications/cancelled', {}, undefined)]);
+        const mixed = await post('tools', [...batch, call('delete_all', {}, 3), { jsonrpc: '2.0', method: 'notifications/cancelled', params: {} }]);
         assert.deepEqual(mixed.json().map(({ id, error }) => [id, error.code]), [[1, -32003], [2, -32003], [3, -32003]]);
         assert.equal(lister.called.length, before);
         // each of two alternative rules allows one of them
@@ -142,7 +143,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
     await it('claims and clients, beside rules on tools', async () => {
         for (const [where, name, token, expected] of [
             ['people', 'read_file', bob, ''], ['people', 'write_file', alice, ''], ['people', 'write_file', bob, FORBIDDEN], ['people', 'delete_all', alice, FORBIDDEN],
-            ['claims', 'write_file', bob, ''], ['nobody', 'read_file', alice, '403 access_denied'], ['clients', 'read_file', alice, '403 access_denied'], ['local', 'read_file', alice, '403 access_denied'],
+            ['claims', 'write_file', bob, ''], ['nobody', 'read_file', alice, '403 access_denied'], ['clients', 'read_file', alice, '403 access_denied'], ['local', 'read_file', alice, '403'],
         ]) assert.equal(await outcome(where, call(name), { token }), expected, `${where} ${name}`);
     });
 
@@ -181,7 +182,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
             const response = await request(`${world.base}/${where}/sse-answers`, { json: rpc('tools/list'), headers: bearer(alice), stream: true });
             const seen = [];
             for await (const event of events(response.raw)) seen.push(event);
-            assert.equal(seen[0].comment, ' soon');
+            assert.equal(seen[0].comment, 'soon');
             assert.equal(seen[1].id, '7');
             assert.deepEqual(names(JSON.parse(seen[1].data)), expected, `${where} in a stream`);
             assert.equal(JSON.parse(seen[2].data).params.data, 'last');
@@ -190,6 +191,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         assert.deepEqual(names((await post('resources', rpc('prompts/list'))).json(), 'prompts'), ['greet']);
         assert.deepEqual((await post('resources', rpc('resources/list'))).json().result.resources.map(({ uri }) => uri), ['file:///public/a']);
         assert.deepEqual((await post('resources', rpc('resources/templates/list'))).json().result.resourceTemplates.map(({ uriTemplate }) => uriTemplate), ['file:///public/{name}']);
+        assert.match((await post('tools', rpc('tools/list', {}, 12345678901))).text, /"id":12345678901,/, 'as it was, beside an integer beyond 64 bits');
         const batch = await post('tools', [rpc('tools/list', {}, 1), rpc('prompts/list', {}, 2)]);
         assert.deepEqual(names(batch.json()[0]), ['read_file', 'read_mail', 'write_file']);
     });
@@ -199,7 +201,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
             const stream = await request(`${world.base}/${where}/sse`, { headers: bearer(alice, { Accept: 'text/event-stream' }), stream: true });
             const iterator = events(stream.raw);
             try {
-                assert.equal((await iterator.next()).value.data, `/${where}/message?sessionId=1`);
+                assert.match((await iterator.next()).value.data, /message\?sessionId=1$/);
                 for (let i = 1; i <= 3; i++) {
                     const sent = await post(`${where}/message?sessionId=1`, rpc('tools/list', {}, i), { headers: { Accept: '*/*' } });
                     assert.equal(sent.status, 202);
@@ -216,14 +218,15 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
 
     await it('what cannot be read is not passed on: no JSON, encoded, too large', async () => {
         world.httpd.announce('MCP0466');
-        for (const [where, change] of [['tools', { raw: '{"result":{"tools":[{"name":"delete_all"}' }], ['tools', { headers: { 'Content-Encoding': 'br' } }], ['small', {}],
+        for (const [where, change] of [['tools', { raw: '{"result":{"tools":[{"name":"delete_all"}' }], ['tools', { headers: { 'Content-Encoding': 'br' } }], ['small', { describe: (name) => `${name} ${'x'.repeat(400)}` }],
             ['tools', { raw: '{"result":{"tools":[{"name":"delete_all"}]}}\0' }]]) {
             Object.assign(lister, change);
             const response = await post(where, rpc('tools/list')).catch((error) => ({ status: 0, text: String(error) }));
             assert.ok(!response.text.includes('delete_all'), response.text);
-            assert.notEqual(response.status, 200);
+            assert.notEqual(response.status, 200, JSON.stringify([where, change, response.text]));
             delete lister.raw;
             delete lister.headers;
+            lister.describe = (name) => `Does ${name}`;
         }
         lister.raw = '{"jsonrpc":"2.0","id":1,"result":{"t\\u006fols":[{"name":"delete_all"},{"name":"read_file"}]}}';
         assert.ok(!(await post('tools', rpc('tools/list'))).text.includes('delete_all'));
