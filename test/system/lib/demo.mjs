@@ -13,7 +13,7 @@ export async function startProvider(world, options = {}) {
     const clientId = 'gateway';
     const clientSecret = `cs-${randomBytes(18).toString('base64url')}`;
     const provider = await startDemoProvider({
-        clientId, clientSecret, redirectUris: [`${world.base}/oauth-callback`], ...options,
+        clientId, clientSecret, redirectUris: [world.base, ...(world.options.issuers?.(world) ?? [])].map((issuer) => `${issuer}/oauth-callback`), ...options,
     });
     return {
         ...provider, clientId, clientSecret,

@@ -187,5 +187,5 @@ export class Person {
 export function isAnswer(url) {
     const { searchParams, pathname, protocol } = new URL(url);
     if (protocol !== 'http:' && protocol !== 'https:') return true;
-    return (searchParams.has('code') || searchParams.has('error')) && pathname !== '/oauth-callback';
+    return (searchParams.has('code') || searchParams.has('error')) && !pathname.endsWith('/oauth-callback');
 }

@@ -21,6 +21,7 @@ export class World {
      *   store      shmcb (default), memcache, memcache-socket, redis
      *   backend    start the snippets app (default true); the echo backend is always there, at /echo
      *   provider   start the demo identity provider (default true)
+     *   issuers    a function (world) => […]: issuers beside `base` that the provider sends people back to
      *   directives further lines at server level; echo: further lines in <Location /echo>; mcp: in <Location /mcp>
      *   before     async (world) => …: what has to be there before the configuration is written
      *   site       a function (world) => text instead of the whole default site
