@@ -73,7 +73,7 @@ suite('client ID metadata documents', {
 MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json`;
     },
 }, async (it, world) => {
-    await it('are advertised, and sign in as a registered client does, without registering (AS-20, AS-21)', async () => {
+    await it('are advertised, and sign in as a registered client does, without registering (AS-20, AS-21, AS-27, CP-13)', async () => {
         const metadata = (await request(`${world.base}/.well-known/oauth-authorization-server`)).json();
         assert.equal(metadata.client_id_metadata_document_supported, true);
         assert.ok(metadata.token_endpoint_auth_methods_supported.includes('none'));
@@ -281,7 +281,7 @@ MCPOAuthLimit token 20/min`;
         assert.equal(response.status, 200, response.text);
     });
 
-    await it('registration needs the initial access token, and redirect hosts that are listed', async () => {
+    await it('registration needs the initial access token, and redirect hosts that are listed (AS-8, T39)', async () => {
         const register = (uris, token) => request(`${world.base}/register`, {
             json: { redirect_uris: uris }, headers: token ? { Authorization: `Bearer ${token}` } : {},
         });

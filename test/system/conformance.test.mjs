@@ -82,7 +82,7 @@ ${providerSection(w)}
 
     for (const name of ['everything', 'snippets']) {
         for (const set of SETS) {
-            await t.test(`${name}, requirements of ${set}`, { timeout: 400_000 }, async (u) => {
+            await t.test(`${name}, requirements of ${set} (TR-19)`, { timeout: 400_000 }, async (u) => {
                 const [plain, guarded] = await Promise.all([
                     conformance('server', '--url', direct[name].url, '--requirements', set),
                     conformance('server', '--url', relays[name].url, '--requirements', set),
@@ -104,7 +104,7 @@ ${providerSection(w)}
     }
 });
 
-test('authorization mode passes', { timeout: 120_000 }, async (t) => {
+test('authorization mode passes (AS-1, AS-2, AS-12)', { timeout: 120_000 }, async (t) => {
     const world = await openWorld(t, { backend: false });
     const port = await freePort();
     const client = new OAuthClient(world, { redirectUri: `http://127.0.0.1:${port}/callback` });

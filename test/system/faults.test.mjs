@@ -195,7 +195,7 @@ for (const kind of ['shmcb', 'memcache']) {
     });
 }
 
-test('an identity provider that is gone, hangs or talks nonsense costs a bounded time and is told to the client', { timeout: 120_000 }, async (t) => {
+test('an identity provider that is gone, hangs or talks nonsense costs a bounded time and is told to the client (CP-34, T50)', { timeout: 120_000 }, async (t) => {
     const silent = createServer(() => {});
     const nonsense = createServer((socket) => { socket.on('error', () => {}); socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"a": [1}')); });
     const endless = createServer((socket) => {

@@ -19,7 +19,7 @@ for (const store of ['shmcb', 'memcache', 'memcache-socket', 'redis']) {
             await t.test(kind, { timeout: 60_000 }, () => whole(world, kind));
         }
         await t.test('Inspector', { timeout: 180_000 }, () => inspector(world));
-        await t.test('the backend got what it may, and the client what it may', () => record(world));
+        await t.test('the backend got what it may, and the client what it may (CP-15, RS-9)', () => record(world));
     });
 }
 

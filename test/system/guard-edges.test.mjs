@@ -170,14 +170,14 @@ suite('odd endpoint events', {
         }
     });
 
-    await it('Streamable HTTP passes byte for byte, on GET and POST, with what looks like an endpoint event in it', async () => {
+    await it('Streamable HTTP passes byte for byte, on GET and POST, with what looks like an endpoint event in it (TR-3, TR-4)', async () => {
         const text = ': x\n\nevent: message\ndata: {"a":1}\n\nevent: endpoint\ndata: /runtime/webhooks/mcp/x\n\nid: 9\ndata: unfinished';
         const headers = { 'Content-Type': 'text/event-stream', 'Mcp-Session-Id': 's' };
         assert.equal((await get({ headers, pieces: [text] })).raw, text);
         assert.equal((await get({ pieces: [text] }, { method: 'POST' })).raw, text);
     });
 
-    await it('streams are marked for whatever stands in front', async () => {
+    await it('streams are marked for whatever stands in front (TR-14, TR-18)', async () => {
         const { headers } = await get({ pieces: ['data: 1\n\n'], headers: { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'max-age=60' } });
         assert.equal(headers['cache-control'], 'no-store');
         assert.equal(headers['x-accel-buffering'], 'no');
@@ -278,7 +278,7 @@ suite('ways to the backend', {
         assert.ok(!JSON.stringify(seen).includes('mallory'));
     });
 
-    await it('names that are not plain ASCII arrive percent-encoded', async () => {
+    await it('names that are not plain ASCII arrive percent-encoded (T11, T38)', async () => {
         const [value] = values(await ask('/keyed'), 'x-mcp-client-name');
         assert.match(value, /^[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]$/);
         assert.equal(decodeURIComponent(value).trim(), 'Zoë %41');

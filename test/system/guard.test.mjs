@@ -32,7 +32,7 @@ function memcachedStat(port, name) {
 suite('challenges', { backend: false }, async (it, world) => {
     const url = `${world.base}/mcp`;
 
-    await it('no token: 401, where to ask and for what, without error (RS-2, RS-4, RS-7)', async () => {
+    await it('no token: 401, where to ask and for what, without error (RS-2, RS-4, RS-7, RS-12)', async () => {
         const response = await request(url, { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });
         assert.equal(response.status, 401);
         const found = challenge(response);
@@ -46,7 +46,7 @@ suite('challenges', { backend: false }, async (it, world) => {
         assert.equal((await request(found.resource_metadata)).json().resource, `${world.base}/mcp`);
     });
 
-    await it('says the same whatever Host the client names', async () => {
+    await it('says the same whatever Host the client names (T18)', async () => {
         const response = await request(url, { json: {}, headers: { Host: 'evil.example' } });
         assert.equal(challenge(response).resource_metadata, `${world.base}/.well-known/oauth-protected-resource/mcp`);
     });
@@ -190,7 +190,7 @@ suite('the session cache', { backend: false, store: 'memcache', directives: 'MCP
         for (let i = 0; i < 40; i++) assert.equal((await request(url, agent)).status, 401);
     });
 
-    await it('does not outlive the token, nor mix resources', async () => {
+    await it('does not outlive the token, nor mix resources (T48)', async () => {
         const client = new OAuthClient(world, { resource: url });
         const { access_token: token } = await client.signIn();
         for (let i = 0; i < 10; i++) assert.equal((await request(url, { json: {}, headers: bearer(token) })).status, 200);
@@ -207,7 +207,7 @@ suite('what reaches the backend', { backend: false }, async (it, world) => {
         return response.json();
     };
 
-    await it('the token does not, the key and the identity do (RS-9, W13, W15)', async () => {
+    await it('the token does not, the key and the identity do (RS-9, W13, W15, RS-16)', async () => {
         const seen = await ask();
         assert.equal(seen.method, 'POST');
         assert.equal(seen.url, '/backend');
@@ -256,7 +256,7 @@ suite('what reaches the backend', { backend: false }, async (it, world) => {
         assert.ok(!JSON.stringify(seen).includes(token));
     });
 
-    await it('MCP\'s own headers do, both ways (TR-9, TR-11)', async () => {
+    await it('MCP\'s own headers do, both ways (TR-9, TR-11, TR-4, TR-12)', async () => {
         const headers = {
             'MCP-Protocol-Version': '2026-07-28', 'Mcp-Session-Id': 'abc!~', 'Mcp-Method': 'tools/call', 'Mcp-Name': '=?base64?w6k=?=', 'Mcp-Param-Region': 'eu', 'Mcp-Param-Unheard-Of': '1',
             'Last-Event-ID': '7', Accept: 'application/json, text/event-stream', 'Content-Type': 'application/json',
@@ -339,7 +339,7 @@ ${providerSection(world)}
         assert.equal((await sign('read admin')).scope.split(' ').sort().join(' '), 'admin read');
     });
 
-    await it('too few: 403 insufficient_scope with all that the operation wants (RS-10), 401 only without a token', async () => {
+    await it('too few: 403 insufficient_scope with all that the operation wants (RS-10), 401 only without a token (RS-12)', async () => {
         const { access_token: token } = await sign('read');
         assert.equal(await status(token, ''), 200);
         assert.equal(await status(token, '/read'), 200);
@@ -354,7 +354,7 @@ ${providerSection(world)}
         assert.equal((await request(`${world.base}/a/admin`, { json: {} })).status, 401);
     });
 
-    await it('a broader scope counts for what it implies (RS-11)', async () => {
+    await it('a broader scope counts for what it implies (RS-11, AS-15)', async () => {
         const { access_token: token } = await sign('admin');
         for (const path of ['', '/read', '/both', '/admin']) assert.equal(await status(token, path), 200, path);
     });
@@ -560,7 +560,7 @@ ProxyPass /granted ${world.echo.url}/granted
     const { access_token: token } = await client.signIn();
 
     for (const path of ['granted', 'ip', 'any', 'none', 'method', 'env', 'other', 'rewritten']) {
-        await it(`/${path}: nobody passes without a session, whatever Require says (principle 8)`, async () => {
+        await it(`/${path}: nobody passes without a session, whatever Require says (principle 8) (TR-2)`, async () => {
             const before = world.echo.requests.length;
             for (const headers of [{}, { Authorization: 'Bearer x' }, { 'X-Let-Me-In': 'yes' }]) {
                 const response = await request(`${world.base}/${path}`, { json: {}, headers });
@@ -580,7 +580,7 @@ ProxyPass /granted ${world.echo.url}/granted
     });
 });
 
-test('configtest refuses what is not safe, and names the directive and the mend', async (t) => {
+test('configtest refuses what is not safe, and names the directive and the mend (AS-6, CP-16)', async (t) => {
     const world = await openWorld(t, { backend: false, provider: false, start: false });
     const good = {
         keys: `MCPKeyFile ${world.keyFile}`, store: 'MCPStore shmcb', issuer: `MCPIssuer ${world.base}`, resource: `MCPResource ${world.base}/mcp`, oauth: 'MCPOAuth On',

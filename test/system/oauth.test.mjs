@@ -28,7 +28,7 @@ function redisKeys(port) {
 suite('metadata', { backend: false }, async (it, world) => {
     const { base } = world;
 
-    await it('is found in every place, with the issuer byte for byte (AS-2, AS-3, AS-4, AS-10, T18)', async () => {
+    await it('is found in every place, with the issuer byte for byte (AS-2, AS-3, AS-4, AS-10, T18, AS-16, AS-19)', async () => {
         const places = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration',
             '/.well-known/oauth-authorization-server/mcp', '/mcp/.well-known/openid-configuration'];
         for (const place of places) {
@@ -164,7 +164,7 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
         'https://cli\u0000ent.example/', 'https://клиент.example/cb', 'https://*.example/cb\u007f', 'ftp://client.example/cb',
         `https://client.example/${'a'.repeat(3000)}`, 'https://client.example:99999/cb', 'https://[::1/cb', 42, null, ['https://a/b'], {},
     ]) {
-        await it(`refuses the redirect URI ${JSON.stringify(uri).slice(0, 70)}`, async () => {
+        await it(`refuses the redirect URI ${JSON.stringify(uri).slice(0, 70)} (AS-6, AS-8, T6, T8, T34)`, async () => {
             for (const uris of [[uri], ['https://good.example/cb', uri]]) {
                 const response = await register({ redirect_uris: uris });
                 assert.equal(response.status, 400, response.text);
@@ -205,7 +205,7 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
         'invalid UTF-8': { body: Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]), headers: { 'Content-Type': 'application/json' } },
         'a hundred redirect URIs': { json: { redirect_uris: Array.from({ length: 100 }, (_, i) => `https://a.example/${i}`) } },
     })) {
-        await it(`refuses ${what} in RFC 7591's shape (W16)`, async () => {
+        await it(`refuses ${what} in RFC 7591's shape (W16, T17)`, async () => {
             const response = await request(`${world.base}/register`, options);
             assert.equal(response.status, 400, response.text);
             assert.match(error(response), /^invalid_(client_metadata|redirect_uri)$/);
@@ -252,7 +252,7 @@ function redisDump(port) {
 }
 
 suite('records in the store', { backend: false, store: 'redis' }, async (it, world) => {
-    await it('are sealed, and their keys tell nothing', async () => {
+    await it('are sealed, and their keys tell nothing (CP-33)', async () => {
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
         const tokens = await client.signIn();
         await client.refresh(tokens.refresh_token);
@@ -316,7 +316,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
         'the state twice (T28)': { state: ['a', 'b'] }, 'the resource twice (T28)': { resource: [`${world.base}/mcp`, `${world.base}/echo`] },
         'the challenge twice (T28)': { code_challenge: ['a'.repeat(43), 'b'.repeat(43)] },
     })) {
-        await it(`with ${what} gets a page and no redirect`, async () => {
+        await it(`with ${what} gets a page and no redirect (AS-8, AS-17, CP-10, T12, T28, T34)`, async () => {
             const response = await open(changes);
             assert.equal(response.status, 400);
             assert.equal(response.headers.location, undefined);
@@ -338,7 +338,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
         ['a malformed scope', { scope: 'a "b' }, 'invalid_scope'], ['prompt none', { prompt: 'none' }, /^(interaction|login|consent)_required$/],
         ['response_mode fragment', { response_mode: 'fragment' }, 'invalid_request'],
     ]) {
-        await it(`with ${what} tells the client ${code}, with state and iss (AS-10, W9)`, async () => {
+        await it(`with ${what} tells the client ${code}, with state and iss (AS-10, W9, AS-18, T16)`, async () => {
             const response = await open(changes);
             assert.ok([302, 303].includes(response.status), String(response.status));
             const url = new URL(response.headers.location);
@@ -357,7 +357,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
         'the resource with a slash (AS-11)': { resource: `${world.base}/mcp/` }, 'the resource in upper case': { resource: `HTTP://127.0.0.1:${world.httpd.port}/mcp` },
         'no resource': { resource: undefined }, 'a long state': { state: 's'.repeat(500) }, 'a strange state': { state: 'a+b%&="<>\'ü' },
     })) {
-        await it(`with ${what} shows the consent page`, async () => {
+        await it(`with ${what} shows the consent page (AS-11, CP-2)`, async () => {
             const response = await open(changes);
             assert.equal(response.status, 200, response.text.slice(0, 300));
             assert.equal(forms(response.text)[0].method, 'POST');
@@ -431,7 +431,7 @@ suite('consent', { backend: false }, async (it, world) => {
         assert.ok(!headerLines(response, 'set-cookie').some((line) => /mcp-tx-/.test(line) && !/Max-Age=0/i.test(line)));
     };
 
-    await it('goes to the provider with its own state, nonce and PKCE, and never with the client\'s resource (E12, W5, W17)', async () => {
+    await it('goes to the provider with its own state, nonce and PKCE, and never with the client\'s resource (E12, W5, W17, T29)', async () => {
         const person = world.person();
         const { form } = await page(person);
         const response = await post(person, form);
@@ -453,7 +453,7 @@ suite('consent', { backend: false }, async (it, world) => {
         assert.ok(tx[0].length < 4096);
     });
 
-    await it('is refused without the form, with a forged or an altered one (CP-7)', async () => {
+    await it('is refused without the form, with a forged or an altered one (CP-7, T29)', async () => {
         const person = world.person();
         const { form } = await page(person);
         const [field] = form.fields.filter(({ type }) => type === 'hidden');
@@ -578,7 +578,7 @@ suite('callback', { backend: false }, async (it, world) => {
         refused(await world.person().go(`${world.base}/oauth-callback?error=access_denied&error_description=%3Cscript%3E`));
     });
 
-    await it('with a code that the provider does not know, or another issuer (RFC 9207), tells the client', async () => {
+    await it('with a code that the provider does not know, or another issuer (RFC 9207), tells the client (CP-34)', async () => {
         world.httpd.announce('MCP0243', /MCP03\d\d/, 'MCP0241');
         for (const change of [(q) => q.set('code', 'not-a-code'), (q) => q.delete('code'), (q) => q.set('iss', 'https://evil.example')]) {
             const person = world.person();
@@ -593,7 +593,7 @@ suite('callback', { backend: false }, async (it, world) => {
         }
     });
 
-    await it('of two sign-ins side by side in one browser works for both, and again later (W6)', async () => {
+    await it('of two sign-ins side by side in one browser works for both, and again later (W6, T46)', async () => {
         const person = world.person();
         const [a, b] = [client.authorizeUrl(), null];
         const first = { url: await callbackUrl(person, a), state: client.state };
@@ -760,7 +760,7 @@ suite('token endpoint', { backend: false, directives: 'MCPOAuthRefreshGrace 2s' 
         assert.equal(error(await client.refresh(second.refresh_token)), 'invalid_grant');
     });
 
-    await it('refuses a refresh by another client, with another resource, more scope, or another kind of value', async () => {
+    await it('refuses a refresh by another client, with another resource, more scope, or another kind of value (AS-11, T5)', async () => {
         const client = await fresh();
         const other = await fresh();
         const tokens = await client.signIn();

@@ -109,7 +109,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         assert.equal(await outcome('not', rpc('initialize')), '');
     });
 
-    await it('a refusal has the id of its request, 200 for who reads it, 403 for the legacy transport (TR-17)', async () => {
+    await it('a refusal has the id of its request, 200 for who reads it, 403 for the legacy transport (TR-17, TR-21)', async () => {
         const response = await post('tools', call('delete_all', {}, 'my-id'));
         assert.equal(response.status, 200);
         assert.match(response.headers['content-type'], /^application\/json/);
@@ -119,7 +119,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         await until(() => world.httpd.log().includes('may not: tools/call delete_all (mcp-tool)'), 'a line in the log');
     });
 
-    await it('batches of 2025-03-26 are checked message by message', async () => {
+    await it('batches of 2025-03-26 are checked message by message (TR-15)', async () => {
         const batch = [call('read_file', {}, 1), call('write_file', {}, 2)];
         const fine = await post('tools', batch);
         assert.deepEqual(fine.json().map(({ id }) => id), [1, 2]);

@@ -545,7 +545,7 @@ suite('refresh at the provider', options(main), async (it, world) => {
         return { ...tokens, refresh: () => client.refresh(tokens.refresh_token) };
     }
 
-    await it('asks with the newest refresh token, and keeps the new one (E10)', async () => {
+    await it('asks with the newest refresh token, and keeps the new one (E10, CP-32)', async () => {
         const first = await session();
         const before = tokenCalls().length;
         const second = await first.refresh();
@@ -578,7 +578,7 @@ suite('refresh at the provider', options(main), async (it, world) => {
         ['invalid_grant', { error: 'invalid_grant', error_description: 'AADSTS700082: inactive' }, 400],
         ['interaction_required (E11)', { error: 'interaction_required', suberror: 'basic_action' }, 400],
     ]) {
-        await it(`ends the session when the provider says ${name}`, async () => {
+        await it(`ends the session when the provider says ${name} (CP-30, CP-31)`, async () => {
             const { refresh, access_token: access } = await session();
             idp.bend.token = manners.says(body, status);
             const response = await refresh();
