@@ -92,14 +92,19 @@ static void set_url(json_t *json, const char *name, const mcp_oauth_conf_t *conf
 /* How clients may authenticate: each method that some client can have here, and no other. */
 static void put_auth_methods(json_t *json, const mcp_clients_conf_t *clients)
 {
-    json_t *methods = STRINGS("none");
-    int secret = 0, assertion = clients->metadata;
+    json_t *methods = json_array();
+    int none = clients->registration != MCP_REGISTRATION_OFF || clients->metadata, secret = 0,
+        assertion = clients->metadata;
 
     for (int i = 0; clients->configured && i < clients->configured->nelts; i++) {
         const mcp_client_t *client = APR_ARRAY_IDX(clients->configured, i, mcp_client_t *);
 
+        none |= !strcmp(client->auth_method, "none");
         secret |= client->secret_hash != NULL;
         assertion |= !strcmp(client->auth_method, "private_key_jwt");
+    }
+    if (none) {
+        json_array_append_new(methods, json_string("none"));
     }
     if (secret) {
         json_array_append_new(methods, json_string("client_secret_basic"));
