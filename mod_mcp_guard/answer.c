@@ -114,6 +114,23 @@ int mcp_guard_origin_refused(request_rec *r)
     return DONE;
 }
 
+int mcp_guard_rpc_error(request_rec *r, int status, int code, const char *message, json_t *data)
+{
+    json_t *error;
+
+    if (r->main) {
+        json_decref(data);
+        return status;
+    }
+    error = json_pack("{s:i, s:s}", "code", code, "message", message);
+    if (data) {
+        json_object_set_new(error, "data", data);
+    }
+    begin_answer(r, status);
+    mcp_send_json(r, status, json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error", error));
+    return DONE;
+}
+
 int mcp_guard_no_content(request_rec *r)
 {
     begin_answer(r, HTTP_NO_CONTENT);

@@ -37,6 +37,7 @@ void mcp_guard_authn_init(mcp_keyring_t *ring, mcp_store_t *shared_store)
 {
     keyring = ring;
     store = shared_store;
+    mcp_session_id_init(ring);
 }
 
 void mcp_guard_child_init(apr_pool_t *pchild)
@@ -291,7 +292,7 @@ int mcp_guard_authenticate(request_rec *r, mcp_guard_request_t *req)
         return status;
     }
     mcp_guard_publish(r, req->session);
-    return OK;
+    return mcp_session_ids_open(r, req);
 }
 
 int mcp_guard_check_authn(request_rec *r)

@@ -39,6 +39,7 @@ void *mcp_guard_create_dir(apr_pool_t *p, char *path)
     (void)path;
     dir->guarded = MCP_GUARDED_UNSET;
     dir->identity = -1;
+    mcp_session_id_conf_init(&dir->ids);
     mcp_stream_conf_init(&dir->stream);
     mcp_policy_conf_init(&dir->policy);
     return dir;
@@ -69,6 +70,7 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
     if (a->identity < 0) {
         dir->identity = b->identity;
     }
+    mcp_session_id_conf_inherit(&dir->ids, &b->ids);
     mcp_stream_conf_inherit(&dir->stream, &b->stream);
     mcp_policy_conf_inherit(p, &dir->policy, &b->policy);
     return dir;
@@ -322,6 +324,7 @@ const command_rec mcp_guard_commands[] = {
                  "On (default) or Off: tell the backend who calls, in X-MCP-* headers"),
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
+    MCP_SESSION_ID_COMMANDS,
     MCP_STREAM_COMMANDS,
     MCP_POLICY_COMMANDS,
     { NULL }

@@ -6,7 +6,7 @@
  * neither:
  *
  *   event: endpoint                                              event: endpoint
- *   data: /runtime/webhooks/mcp/message?azmcpcs=s&code=KEY  ->   data: /mcp/message?azmcpcs=s
+ *   data: /runtime/webhooks/mcp/message?azmcpcs=s&code=KEY  ->   data: /mcp/message?azmcpcs=SEALED
  *
  * The scanner holds back one event at a time until its blank line, which is when a client would act
  * on it; so nothing is delayed, and the order of the lines, their ends (LF, CRLF, CR) and the cuts
@@ -193,6 +193,9 @@ const char *mcp_endpoint_rewrite(const mcp_endpoint_map_t *map, const char *uri)
     if ((mark = strchr(rest, '?'))) {
         *mark = '\0';
         query = mcp_guard_clean_query(map->pool, map->dir, mark + 1);
+        if (query && map->r && !(query = mcp_session_id_show_query(map->r, mcp_guard_known(map->r), query))) {
+            return NULL;
+        }
     }
     path = gateway_path(map, !*rest && rest != text ? "/" : rest);
     if (!path) {

@@ -8,6 +8,7 @@
  *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
+ *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
  *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
  */
 
@@ -16,11 +17,13 @@
 
 #include <httpd.h>
 #include <http_config.h>
+#include <jansson.h>
 
 #include "mcp_config.h"
 #include "mcp_grant.h"
 #include "policy.h"
 #include "rpc.h"
+#include "session_id.h"
 #include "stream.h"
 
 extern module AP_MODULE_DECLARE_DATA mcp_guard_module;
@@ -67,6 +70,7 @@ typedef struct {
     const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
     const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
+    mcp_session_id_conf_t ids;      /* MCPGuardSession... */
     mcp_stream_conf_t stream;       /* MCPStream... */
     mcp_policy_conf_t policy;       /* rules about what is called (policy.h) */
 } mcp_guard_dir_t;
@@ -94,7 +98,7 @@ typedef struct {
 #define MCP_SESSION_STRINGS 9 /* pointers at the end of mcp_session_t, from subject on */
 
 /* What the guard knows about a request. Made for guarded requests and for our metadata only. */
-typedef struct {
+typedef struct mcp_guard_request_t {
     const mcp_guard_dir_t *dir;
     const mcp_resource_t *resource;   /* the protected resource that is called */
     const mcp_session_t *session;     /* NULL until authenticated */
@@ -108,6 +112,7 @@ typedef struct {
     const mcp_rpc_message_t *message; /* that Require is asked about; NULL: none */
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
+    mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
 } mcp_guard_request_t;
 
 /* ---- mod_mcp_guard.c ---- */
@@ -190,6 +195,13 @@ int mcp_guard_send(request_rec *r, int status, json_t *json);
 
 /** 403 with a JSON-RPC error that has no id, as TR-1 wants for a refused Origin. DONE. */
 int mcp_guard_origin_refused(request_rec *r);
+
+/**
+ * A JSON-RPC error without an id under an HTTP status, as MCP servers answer what concerns the HTTP request.
+ * @param data  the error's data, or NULL; the reference is taken over
+ * @return DONE, or @a status in a subrequest
+ */
+int mcp_guard_rpc_error(request_rec *r, int status, int code, const char *message, json_t *data);
 
 /** An empty 204 with what err_headers_out holds. Returns DONE. */
 int mcp_guard_no_content(request_rec *r);
@@ -302,6 +314,12 @@ int mcp_guard_check_proxy(request_rec *r);
 /** mod_proxy's optional hook fixups: key and identity, after the Connection header was obeyed. */
 int mcp_guard_inject(request_rec *r);
 
+/**
+ * Does @a name begin with @a pattern, as backends compare names that turn headers into variables: "-", "_" and other
+ * punctuation are one, and so are upper and lower case (T24)? *rest is what follows.
+ */
+int mcp_name_begins(const char *name, const char *pattern, const char **rest);
+
 /** Percent-decoding for comparisons: invalid sequences stay as they are. */
 char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len);
 
@@ -332,6 +350,7 @@ typedef struct {
     const mcp_guard_dir_t *dir;
     const char *request_path;   /* as the client called it: /mcp/sse */
     const char *backend_path;   /* as the backend was called: /runtime/webhooks/mcp/sse */
+    request_rec *r;             /* whose session ids are sealed (session_id.c); NULL: they pass as they are */
 } mcp_endpoint_map_t;
 
 /**

@@ -29,10 +29,7 @@ APLOG_USE_MODULE(mcp_guard);
 
 /* ---- names ---- */
 
-/* Backends that turn headers into variables make one of "-", "_" and other punctuation, and of
- * upper and lower case (T24): so do we. True when @a name begins with @a pattern; *rest is what
- * follows. */
-static int begins_with(const char *name, const char *pattern, const char **rest)
+int mcp_name_begins(const char *name, const char *pattern, const char **rest)
 {
     for (; *pattern; pattern++, name++) {
         if (apr_isalnum(*pattern) ? apr_tolower(*name) != apr_tolower(*pattern)
@@ -48,7 +45,7 @@ static int same_name(const char *name, const char *pattern)
 {
     const char *rest;
 
-    return begins_with(name, pattern, &rest) && !*rest;
+    return mcp_name_begins(name, pattern, &rest) && !*rest;
 }
 
 /* Names that only the guard may use towards the backend. */
@@ -58,19 +55,24 @@ static int is_reserved(const mcp_guard_dir_t *dir, const char *name)
 
     /* Most headers are done with after one letter, X-Forwarded-* after three. */
     if ((*name | 0x20) == 'x' && name[1]) {
-        if ((name[2] | 0x20) == 'm' ? begins_with(name, RESERVED_PREFIX, &rest)
+        if ((name[2] | 0x20) == 'm' ? mcp_name_begins(name, RESERVED_PREFIX, &rest)
                                     : same_name(name, FUNCTIONS_KEY)) {
             return 1;
         }
+    }
+    /* A session id is bound to its holder under its own name (session_id.c): no other spelling passes it by. */
+    if ((*name | 0x20) == 'm' && ap_cstr_casecmp(name, "Mcp-Session-Id") && same_name(name, "Mcp-Session-Id")) {
+        return 1;
     }
     return dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0
            && same_name(name, dir->key->header);
 }
 
-/* Query parameters that carry a key: Azure Functions takes it as `code` just as well. */
+/* Query parameters that carry a key: Azure Functions takes it as `code` just as well. And the one that mod_proxy_balancer
+ * would take for our cookie. */
 static int is_secret_param(const mcp_guard_dir_t *dir, const char *name)
 {
-    return same_name(name, "code") || same_name(name, FUNCTIONS_KEY)
+    return same_name(name, "code") || same_name(name, FUNCTIONS_KEY) || same_name(name, MCP_ROUTE_COOKIE)
            || (dir->key && same_name(name, dir->key->header));
 }
 
@@ -174,7 +176,7 @@ static const char *clean_cookies(apr_pool_t *p, const char *header)
         at += strspn(at, "; \t");
         len = strcspn(at, ";");
         name = !ap_cstr_casecmpn(at, "__Host-", 7) ? at + 7 : at;
-        if (len && !begins_with(name, "mcp-", &rest)) {
+        if (len && !mcp_name_begins(name, "mcp-", &rest)) {
             const char *cookie = apr_pstrmemdup(p, at, len);
 
             kept = kept ? apr_pstrcat(p, kept, "; ", cookie, NULL) : cookie;
@@ -274,6 +276,10 @@ int mcp_guard_scrub(request_rec *r)
     if ((value = apr_table_get(r->headers_in, "Cookie"))) {
         set_or_unset(r->headers_in, "Cookie", clean_cookies(r->pool, value));
     }
+    if (req->ids.route) {
+        /* For mod_proxy_balancer (stickysession=mcp-route); inject() takes it away again. */
+        apr_table_mergen(r->headers_in, "Cookie", apr_pstrcat(r->pool, MCP_ROUTE_COOKIE "=.", req->ids.route, NULL));
+    }
     if ((value = apr_table_get(r->headers_in, "Connection"))) {
         set_or_unset(r->headers_in, "Connection", clean_connection(r->pool, req->dir, value));
     }
@@ -334,11 +340,15 @@ int mcp_guard_inject(request_rec *r)
     const mcp_session_t *session = req ? req->session : NULL;
     apr_table_t *headers = r->headers_in; /* mod_proxy's copy */
     const char *authorization;
+    const char *cookies;
 
     if (!session) {
         return DECLINED;
     }
     unset_reserved(req->dir, headers);
+    if (req->ids.route && (cookies = apr_table_get(headers, "Cookie"))) {
+        set_or_unset(headers, "Cookie", clean_cookies(r->pool, cookies));
+    }
     /* Whose is it? An administrator may set one by RequestHeader. */
     authorization = apr_table_get(headers, "Authorization");
     if (authorization && strstr(authorization, TOKEN_PREFIX)) {

@@ -102,6 +102,7 @@ static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
     map->dir = req->dir;
     map->request_path = r->uri;
     map->backend_path = backend_path(r);
+    map->r = r;
     apr_table_unset(r->headers_out, "Content-Length"); /* the event may change its length */
     return mcp_sse_create(map);
 }
@@ -140,15 +141,17 @@ static apr_status_t response_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_status_t rv;
 
     if (!f->ctx) {
-        const mcp_guard_request_t *req = mcp_guard_known(r);
+        mcp_guard_request_t *req = mcp_guard_known(r);
+        int scanned = needs_scanner(r);
 
+        mcp_session_id_show(r, req);
         if (req->cors_origin) {
             mcp_guard_clean_cors(r);
         }
         if (is_event_stream(r)) {
             prepare_stream(r);
         }
-        if (!is_event_stream(r) || !needs_scanner(r)) {
+        if (!is_event_stream(r) || !scanned) {
             ap_remove_output_filter(f);
             return ap_pass_brigade(f->next, bb);
         }
