@@ -43,7 +43,8 @@ int mcp_cors_public(request_rec *r, const char *methods);
 #define MCP_CORS_ALLOW_HEADERS                                                                           \
     "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, "  \
     "Last-Event-ID"
-#define MCP_CORS_EXPOSE_HEADERS "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
+#define MCP_CORS_EXPOSE_HEADERS                                                                          \
+    "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, RateLimit, RateLimit-Policy"
 
 /** The only value of a request header: NULL when absent; *duplicate set when it came more than once. */
 const char *mcp_header_once(request_rec *r, const char *name, int *duplicate);

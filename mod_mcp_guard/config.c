@@ -28,6 +28,7 @@ void mcp_guard_config_begin(apr_pool_t *pconf)
     mcp_guard_collected.resources = apr_array_make(pconf, 4, sizeof(mcp_resource_ref_t *));
     mcp_guard_collected.guarded = apr_array_make(pconf, 4, sizeof(mcp_guarded_place_t));
     mcp_guard_collected.odd_balancers = 0;
+    mcp_limit_config_begin();
     mcp_stream_config_begin();
     mcp_pins_begin(pconf);
 }
@@ -40,6 +41,7 @@ void *mcp_guard_create_dir(apr_pool_t *p, char *path)
     dir->guarded = MCP_GUARDED_UNSET;
     dir->identity = -1;
     mcp_session_id_conf_init(&dir->ids);
+    mcp_limit_conf_init(&dir->limits);
     mcp_stream_conf_init(&dir->stream);
     mcp_policy_conf_init(&dir->policy);
     return dir;
@@ -71,6 +73,7 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
         dir->identity = b->identity;
     }
     mcp_session_id_conf_inherit(&dir->ids, &b->ids);
+    mcp_limit_conf_inherit(p, &dir->limits, &b->limits);
     mcp_stream_conf_inherit(&dir->stream, &b->stream);
     mcp_policy_conf_inherit(p, &dir->policy, &b->policy);
     return dir;
@@ -325,6 +328,7 @@ const command_rec mcp_guard_commands[] = {
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
     MCP_SESSION_ID_COMMANDS,
+    MCP_LIMIT_COMMANDS,
     MCP_STREAM_COMMANDS,
     MCP_POLICY_COMMANDS,
     { NULL }

@@ -6,6 +6,7 @@
  *   origin.c   Origin against the allow-list, CORS preflight          header_parser
  *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
  *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
+ *   limit.c    rates: by address before authentication, by everything else after it   access_checker, auth_checker
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
@@ -20,6 +21,7 @@
 #include <jansson.h>
 
 #include "mcp_config.h"
+#include "limit.h"
 #include "mcp_grant.h"
 #include "policy.h"
 #include "rpc.h"
@@ -71,6 +73,7 @@ typedef struct {
     const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
     mcp_session_id_conf_t ids;      /* MCPGuardSession... */
+    mcp_limit_conf_t limits;        /* MCPLimit... */
     mcp_stream_conf_t stream;       /* MCPStream... */
     mcp_policy_conf_t policy;       /* rules about what is called (policy.h) */
 } mcp_guard_dir_t;
@@ -113,6 +116,7 @@ typedef struct mcp_guard_request_t {
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
     mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
+    int counted;                      /* by limits: 1 by its address, 2 by everything else (limit.c) */
 } mcp_guard_request_t;
 
 /* ---- mod_mcp_guard.c ---- */

@@ -147,6 +147,7 @@ static void register_hooks(apr_pool_t *p)
     mcp_rpc_register_filter(p);
     mcp_condition_hooks(p);
     mcp_lists_register(p);
+    mcp_limit_register_hooks(p);
     mcp_guard_register_filter(p);
     ap_hook_insert_filter(mcp_guard_insert_filter, NULL, NULL, APR_HOOK_FIRST);
     mcp_stream_register_hooks(p);

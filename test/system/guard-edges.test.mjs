@@ -163,7 +163,7 @@ suite('odd endpoint events', {
     });
 
     await it('nothing that the client sends switches the scanner off', async () => {
-        for (const headers of [{ 'Mcp-Session-Id': 'x' }, { 'MCP-Protocol-Version': '2026-07-28' }, { 'Last-Event-ID': '1' }, { Accept: '*/*' }, { 'Accept-Encoding': 'gzip' }]) {
+        for (const headers of [{ 'Mcp-Session-Id': 'x', 'MCP-Protocol-Version': '2026-07-28' }, { 'Last-Event-ID': '1' }, { Accept: '*/*' }, { 'Accept-Encoding': 'gzip' }]) {
             const { raw } = await get({ pieces: [`event: endpoint\ndata: message?x=1&code=${KEY}\n\n`] }, { headers });
             assert.equal(endpoint(raw), '/legacy/message?x=1');
             assert.equal(backend.seen.at(-1).headers['accept-encoding'], undefined);

@@ -198,7 +198,7 @@ suite('the session cache', { backend: false, store: 'memcache', directives: 'MCP
     });
 });
 
-suite('what reaches the backend', { backend: false }, async (it, world) => {
+suite('what reaches the backend', { backend: false, echo: 'MCPGuardSessionBinding Off' }, async (it, world) => {
     const client = new OAuthClient(world, { resource: `${world.base}/echo`, name: 'Client "ö" (1)' });
     const { access_token: token } = await client.signIn();
     const ask = async (headers = {}, path = '/echo', options = {}) => {
@@ -430,7 +430,7 @@ suite('Origin', { backend: false, directives: 'MCPAllowOrigin https://app.exampl
     });
 });
 
-suite('the legacy endpoint event', { backend: false }, async (it, world) => {
+suite('the legacy endpoint event', { backend: false, echo: 'MCPGuardSessionBinding Off' }, async (it, world) => {
     const client = new OAuthClient(world, { resource: `${world.base}/echo` });
     const { access_token: token } = await client.signIn();
 

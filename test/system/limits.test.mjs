@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Limits: counted exactly whoever calls at once, by whom they should be, and told to clients so that they can wait.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { challenge, request } from './lib/http.mjs';
+import { OAuthClient } from './lib/oauth.mjs';
+import { until } from './lib/proc.mjs';
+import { suite } from './lib/suite.mjs';
+import { defaultSite } from './lib/world.mjs';
+
+const bearer = (token, headers = {}) => ({ Authorization: `Bearer ${token}`, ...headers });
+
+suite('rate limits', {
+    backend: false,
+    httpd: { mpm: 'StartServers 6\nServerLimit 6\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 36\nMinSpareThreads 36\nMaxSpareThreads 36' },
+    echo: 'MCPLimit outer 1000/h',
+    directives: `
+MCPAllowOrigin https://app.example
+LogFormat "%P|%>s|%{MCP_ERROR}e|%{MCP_LIMIT}e|%U" limits
+CustomLog logs/limits_log limits
+`,
+    site: (world) => `${defaultSite(world)}
+<Location /echo/person>
+    MCPLimit calls 20/h
+    MCPLimit outer off
+</Location>
+<Location /echo/other>
+    MCPLimit calls 20/h
+    MCPLimit outer off
+</Location>
+<Location /echo/client>
+    MCPLimit by-client 3/h key=client
+</Location>
+<Location /echo/session>
+    MCPLimit by-session 2/h key=session
+</Location>
+<Location /echo/address>
+    MCPLimit by-address 5/h key=address
+    MCPLimitHeaders Off
+</Location>
+<Location /echo/expr>
+    MCPLimit by-tenant 2/h "key=expr:%{HTTP:X-Tenant}" "if=%{REQUEST_METHOD} == 'POST'"
+</Location>
+<Location /echo/soon>
+    MCPLimit soon 2/2s/1
+</Location>
+<Location /echo/denied>
+    MCPLimit refused 2/h
+    Require mcp-scope admin
+</Location>
+<Location /echo/all>
+    MCPLimit everybody 3/h key=all
+</Location>
+`,
+}, async (it, world) => {
+    world.httpd.announce('AH01631');
+    const resource = `${world.base}/echo`;
+    const [first, second] = world.provider.accounts;
+    const client = new OAuthClient(world, { resource });
+    const tokens = await client.signIn(world.person(first));
+    const otherClient = await new OAuthClient(world, { resource, name: 'other' }).signIn(world.person(first));
+    const call = (path, token, { headers = {}, method = 'POST' } = {}) => request(`${world.base}/echo/${path}`, {
+        method, json: method === 'POST' ? { jsonrpc: '2.0', id: 1, method: 'ping' } : undefined, headers: token ? bearer(token, headers) : headers,
+    });
+    const statuses = async (n, path, token, options) => {
+        const all = [];
+        for (let i = 0; i < n; i++) all.push((await call(path, token, options)).status);
+        return all;
+    };
+
+    await it('20 of 120 calls at once pass, in whatever process they end up (G2, G3)', async () => {
+        const answers = await Promise.all(Array.from({ length: 120 }, () => call('person', tokens.access_token)));
+        const passed = answers.filter(({ status }) => status === 200);
+        assert.equal(passed.length, 20);
+        assert.equal(answers.filter(({ status }) => status === 429).length, 100);
+        assert.deepEqual(passed.map(({ headers }) => Number(headers.ratelimit.match(/;r=(\d+);/)[1])).sort((a, b) => a - b), Array.from({ length: 20 }, (_, i) => i), 'each was told another rest');
+        const log = await readFile(join(world.httpd.root, 'logs/limits_log'), 'utf8');
+        const processes = new Set(log.split('\n').filter((line) => line.includes('|/echo/person')).map((line) => line.split('|')[0]));
+        assert.ok(processes.size >= 2, `${processes.size} processes`);
+    });
+
+    await it('429 says what, why and when, as JSON-RPC and in RateLimit headers, and asks for no sign-in (G2, G25)', async () => {
+        const before = world.echo.requests.length;
+        const response = await call('person', tokens.access_token, { headers: { Origin: 'https://app.example' } });
+        assert.equal(response.status, 429);
+        const wait = Number(response.headers['retry-after']);
+        assert.ok(wait >= 1 && wait <= 180, response.headers['retry-after']);
+        assert.equal(response.headers['ratelimit-policy'], '"calls";q=20;w=3600');
+        assert.equal(response.headers.ratelimit, `"calls";r=0;t=${wait}`);
+        assert.match(response.headers['content-type'], /^application\/json/);
+        assert.deepEqual(response.json(), {
+            jsonrpc: '2.0', id: null, error: { code: -32000, message: `Too many calls: limit calls is 20/h; try again in ${wait} s`, data: { limit: 'calls', retryAfter: wait } },
+        });
+        assert.equal(challenge(response), null);
+        assert.match(response.headers['access-control-expose-headers'], /RateLimit, RateLimit-Policy/);
+        assert.match(response.headers['access-control-expose-headers'], /Retry-After/);
+        assert.equal(world.echo.requests.length, before, 'the backend heard of it');
+        const line = await until(async () => (await readFile(join(world.httpd.root, 'logs/limits_log'), 'utf8')).split('\n').findLast((each) => each.includes('|429|')), 'the log line');
+        assert.match(line, /\|429\|rate_limited\|calls\|/);
+    });
+
+    await it('a limit of one name is one count, wherever it stands', async () => {
+        assert.equal((await call('other', tokens.access_token)).status, 429);
+    });
+
+    await it('neither a new token, nor another client, nor a graceful restart is a way around (T20)', async () => {
+        const refreshed = (await client.refresh(tokens.refresh_token)).json();
+        assert.equal((await call('person', refreshed.access_token)).status, 429);
+        assert.equal((await call('person', otherClient.access_token)).status, 429);
+        await world.httpd.graceful();
+        const again = (await client.refresh(refreshed.refresh_token)).json(); // shmcb forgot the session
+        assert.equal((await call('person', again.access_token)).status, 429);
+        tokens.access_token = again.access_token;
+    });
+
+    await it('each person has a count, and so has each client, session or value of an expression', async () => {
+        const theirs = await new OAuthClient(world, { resource }).signIn(world.person(second));
+        assert.deepEqual(await statuses(2, 'person', theirs.access_token), [200, 200]);
+        assert.deepEqual(await statuses(4, 'client', tokens.access_token), [200, 200, 200, 429]);
+        assert.deepEqual(await statuses(1, 'client', theirs.access_token), [200]);
+        assert.deepEqual(await statuses(3, 'session', tokens.access_token), [200, 200, 429]);
+        const id = (await call('other/x', theirs.access_token)).headers['mcp-session-id'];
+        assert.deepEqual(await statuses(3, 'session', theirs.access_token, { headers: { 'Mcp-Session-Id': id } }), [200, 200, 429]);
+        assert.deepEqual(await statuses(1, 'session', theirs.access_token), [200]);
+        assert.deepEqual(await statuses(3, 'expr', tokens.access_token, { headers: { 'X-Tenant': 'a' } }), [200, 200, 429]);
+        assert.deepEqual(await statuses(1, 'expr', theirs.access_token, { headers: { 'X-Tenant': 'a' } }), [429]);
+        assert.deepEqual(await statuses(2, 'expr', tokens.access_token, { headers: { 'X-Tenant': 'b' } }), [200, 200]);
+        assert.deepEqual(await statuses(3, 'expr', tokens.access_token, { method: 'GET', headers: { 'X-Tenant': 'a' } }), [200, 200, 200], 'if= does not count it');
+        assert.deepEqual([...await statuses(2, 'all', tokens.access_token), ...await statuses(2, 'all', theirs.access_token)], [200, 200, 200, 429]);
+    });
+
+    await it('all limits that count are told, and the backend\'s answer stays as it is', async () => {
+        const response = await call('session', tokens.access_token);
+        assert.equal(response.status, 429);
+        const { headers, status } = await call('soon', tokens.access_token);
+        assert.equal(status, 200);
+        assert.equal(headers['ratelimit-policy'], '"outer";q=1000;w=3600, "soon";q=1;w=1');
+        assert.match(headers.ratelimit, /"soon";r=0;t=1/);
+        assert.match(headers.ratelimit, /"outer";r=9\d\d;t=\d+/);
+    });
+
+    await it('who waits as long as told may call again', async () => {
+        const refused = await until(async () => { const response = await call('soon', tokens.access_token); return response.status === 429 && response; }, 'a refusal', 5000, 1);
+        assert.equal(refused.headers['retry-after'], '1');
+        await new Promise((done) => setTimeout(done, 1050));
+        assert.equal((await call('soon', tokens.access_token)).status, 200);
+    });
+
+    await it('what is counted by address counts guessed tokens too, and tells nothing where headers are off (T31)', async () => {
+        assert.deepEqual(await statuses(4, 'address', 'guess'), [401, 401, 401, 401]);
+        const last = await call('address', tokens.access_token);
+        assert.equal(last.status, 200);
+        assert.equal(last.headers.ratelimit, undefined);
+        assert.deepEqual(await statuses(2, 'address', 'guess'), [429, 429]);
+        const refused = await call('address', tokens.access_token, { headers: { 'X-Forwarded-For': '192.0.2.1' } });
+        assert.equal(refused.status, 429);
+        assert.ok(refused.headers['retry-after']);
+    });
+
+    await it('what Require refuses counts', async () => {
+        assert.deepEqual(await statuses(3, 'denied', tokens.access_token), [403, 403, 429]);
+    });
+
+    await it('configtest names what is wrong, and the mend', async () => {
+        const site = world.httpd.site;
+        for (const [line, message] of [
+            ['MCPLimit calls', /MCPLimit takes a name and a rate, such as: MCPLimit calls 60\/min key=person/],
+            ['MCPLimit calls 60', /MCPLimit calls takes COUNT\/PERIOD/],
+            ['MCPLimit "a b" 60/min', /takes a name of 1 to 32/],
+            ['MCPLimit calls 60/min key=colour', /not by colour/],
+            ['MCPLimit calls 60/min burst=3', /knows key= and if= after the rate, not burst=3/],
+            ['MCPLimit calls 60/min "if=%{"', /MCPLimit: if=/],
+            ['MCPLimit outer 60/min', /MCPLimit outer stands twice/],
+        ]) {
+            await world.httpd.configure(site.replace('MCPLimit outer 1000/h', `MCPLimit outer 1000/h\n${line}`));
+            const { code, output } = await world.httpd.configtest();
+            assert.notEqual(code, 0, line);
+            assert.match(output, message);
+        }
+        await world.httpd.configure(site);
+    });
+});
