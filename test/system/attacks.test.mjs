@@ -28,6 +28,7 @@ MCPOAuth On
 ${providerSection(world)}
 <Location /mcp>
     AuthType MCP
+    MCPGuardSessionBinding Off
     Require mcp-tool allowed
     MCPMessageLimit 64k
     ProxyPass ${world.echo.url}/backend

@@ -201,9 +201,9 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
             const stream = await request(`${world.base}/${where}/sse`, { headers: bearer(alice, { Accept: 'text/event-stream' }), stream: true });
             const iterator = events(stream.raw);
             try {
-                assert.match((await iterator.next()).value.data, /message\?sessionId=1$/);
+                const [, endpoint] = (await iterator.next()).value.data.match(/(message\?sessionId=mcpms\.[\w-]+)$/);
                 for (let i = 1; i <= 3; i++) {
-                    const sent = await post(`${where}/message?sessionId=1`, rpc('tools/list', {}, i), { headers: { Accept: '*/*' } });
+                    const sent = await post(`${where}/${endpoint}`, rpc('tools/list', {}, i), { headers: { Accept: '*/*' } });
                     assert.equal(sent.status, 202);
                     const { data } = (await iterator.next()).value;
                     assert.equal(JSON.parse(data).id, i);
