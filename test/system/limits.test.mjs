@@ -55,7 +55,7 @@ CustomLog logs/limits_log limits
 </Location>
 `,
 }, async (it, world) => {
-    world.httpd.announce('AH01631');
+    world.httpd.announce('AH01631', 'AH10159'); // Require says no; all workers are busy with the volley
     const resource = `${world.base}/echo`;
     const [first, second] = world.provider.accounts;
     const client = new OAuthClient(world, { resource });
