@@ -99,6 +99,8 @@ async function measure(server, context, secure) {
     await sleep(2500);
     found.memoryBack = (pss(pids(server)) - idle) / 1024;
     if (server.relay) found.counters = await counters(server);
+    // a restart empties shmcb, and with it the session
+    if (server.bearer) target.token = (await signIn(server.base, `${server.base}/mcp`)).access_token;
     const flats = [];
     for (let i = 0; i < 3; i++) {
         const { bytes, seconds: taken } = await clients.ask('flat', { ...target, path: `/mcp/events?flat=${quick ? 2e8 : 6e8}` });
@@ -161,7 +163,9 @@ function bars(results) {
         bar(`${t} plain p99 within 2x of the unloaded`, `${relay.plain.p99} ms to ${relay.unloaded.plain.p99} ms`, relay.plain.p99 <= 2 * relay.unloaded.plain.p99);
         bar(`${t} memory a stream <= ${secure ? 64 : 36} KB`, `${round(relay.memoryAfterEvents)} KB`, relay.memoryAfterEvents <= (secure ? 64 : 36));
         if (bare) {
-            bar(`${t} CPU for ${rate} events/s <= 0.8 of bare mod_proxy`, round(relay.cpu / bare.cpu, 2), relay.cpu <= 0.8 * bare.cpu);
+            // for each event that came: on a busy machine fewer come than were asked for
+            const cpu = (relay.cpu / relay.events) / (bare.cpu / bare.events);
+            bar(`${t} CPU for ${rate} events/s <= 0.8 of bare mod_proxy`, round(cpu, 2), cpu <= 0.8);
             bar(`${t} one stream flat out >= bare mod_proxy`, `${round(relay.flat, 0)} to ${round(bare.flat, 0)} MB/s`, relay.flat >= bare.flat);
             bar(`${t} first event's delay added to bare mod_proxy <= 1 ms`, `${round(relay.unloaded.first - bare.unloaded.first, 2)} ms`, relay.unloaded.first - bare.unloaded.first <= 1);
         }

@@ -56,10 +56,11 @@ export class Httpd {
      * @param conf     text of the site configuration, after LoadModule and the like
      * @param options  modules: further modules of the distribution; mpm: directives that replace the defaults;
      *                 mcp: which of our modules to load; env: environment; tls: speak https, with a certificate of its own;
-     *                 mpmModule: event (default), worker or prefork; without: modules to leave out
+     *                 mpmModule: event (default), worker or prefork; without: modules to leave out;
+     *                 oursFirst: load ours before the distribution's
      */
     constructor(root, port, { modules = [], mpm, mcp = ['mcp_oauth', 'mcp_guard'], env = {}, tls = false,
-        mpmModule = 'event', without = [] } = {}) {
+        mpmModule = 'event', without = [], oursFirst = false } = {}) {
         this.root = root;
         this.port = port;
         this.tls = tls;
@@ -68,6 +69,7 @@ export class Httpd {
         this.mpm = mpm ?? 'StartServers 2\nServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMinSpareThreads 50\nMaxSpareThreads 100';
         this.mcp = mcp;
         this.without = without;
+        this.oursFirst = oursFirst;
         this.env = env;
         this.announced = [];
         this.secrets = new Map();
@@ -111,8 +113,7 @@ PidFile "${this.root}/run/httpd.pid"
 DefaultRuntimeDir "${this.root}/run"
 Listen 127.0.0.1:${this.port}
 ServerName 127.0.0.1:${this.port}
-${load.join('\n')}
-${ours.join('\n')}
+${(this.oursFirst ? [...ours, ...load] : [...load, ...ours]).join('\n')}
 ${user}
 Mutex file:${this.root}/run
 ErrorLog logs/error_log
