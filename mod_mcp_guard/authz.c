@@ -225,6 +225,9 @@ static int decide_all(request_rec *r, mcp_guard_request_t *req)
 
     if (mcp_policy_reads(&req->dir->policy)) {
         status = mcp_rpc_read(r);
+        if (status == OK) {
+            status = mcp_limit_messages(r, req);
+        }
         if (status != OK) {
             return status;
         }

@@ -116,7 +116,7 @@ typedef struct mcp_guard_request_t {
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
     mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
-    int counted;                      /* by limits: 1 by its address, 2 by everything else (limit.c) */
+    int counted;                      /* by limits, and when: bits of moment_e (limit.c) */
 } mcp_guard_request_t;
 
 /* ---- mod_mcp_guard.c ---- */

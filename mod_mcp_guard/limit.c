@@ -2,7 +2,8 @@
 /* Limits: a call is counted once, and one too many is answered 429 (limit.h).
  *
  * What is counted by address alone is counted before anybody is authenticated, so that it holds for guessed tokens too;
- * everything else between authentication and Require, so that it holds for what Require refuses.
+ * everything else between authentication and Require, so that it holds for what Require refuses. What is counted by tool is so as soon
+ * as the body is read (rpc.c), before Require as well.
  */
 
 #include <string.h>
@@ -22,6 +23,13 @@ APLOG_USE_MODULE(mcp_guard);
 #define TABLE_KEY "mcp-limits-1" /* another layout of mcp_limit_table_t gets another name */
 #define TABLE_ENTRIES 131072     /* 1 MB; beyond so many keys whoever was idle the longest is forgiven */
 #define TOO_MANY (-32000)
+
+/* When a rule counts; the bits of mcp_guard_request_t.counted */
+typedef enum {
+    BY_ADDRESS = 1, /* before authentication */
+    BY_CALL = 2,    /* after it */
+    BY_MESSAGE = 4  /* once the body is read */
+} moment_e;
 
 static mcp_limit_table_t *table;
 
@@ -58,12 +66,16 @@ static int open_table(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, se
 /* ---- keys ---- */
 
 /* Everything in front of authentication knows the address and nothing else. */
-static int is_early(const mcp_limit_rule_t *rule)
+static moment_e moment_of(const mcp_limit_rule_t *rule)
 {
-    return rule->keys == MCP_LIMIT_ADDRESS && !rule->key_expr && !rule->when;
+    if (rule->tools || (rule->keys & MCP_LIMIT_TOOL)) {
+        return BY_MESSAGE;
+    }
+    return rule->keys == MCP_LIMIT_ADDRESS && !rule->key_expr && !rule->when ? BY_ADDRESS : BY_CALL;
 }
 
-static const char *key_of(request_rec *r, const mcp_guard_request_t *req, const mcp_limit_rule_t *rule)
+static const char *key_of(request_rec *r, const mcp_guard_request_t *req, const mcp_limit_rule_t *rule,
+                          const mcp_rpc_message_t *message)
 {
     const char *key = "";
 
@@ -77,7 +89,7 @@ static const char *key_of(request_rec *r, const mcp_guard_request_t *req, const 
         }
         return err || !key ? "" : key;
     }
-    /* "\n" is in none of them. */
+    /* "\n" is in none of them but the last. */
     if (rule->keys & MCP_LIMIT_PERSON) {
         key = apr_pstrcat(r->pool, key, "p", req->session->subject, "\n", NULL);
     }
@@ -93,15 +105,33 @@ static const char *key_of(request_rec *r, const mcp_guard_request_t *req, const 
     if (rule->keys & MCP_LIMIT_ADDRESS) {
         key = apr_pstrcat(r->pool, key, "a", mcp_limit_address_key(r->pool, r->useragent_ip), "\n", NULL);
     }
+    if ((rule->keys & MCP_LIMIT_TOOL) && message) {
+        char *tool = apr_pstrdup(r->pool, message->name); /* careless backends take any letter case */
+
+        ap_str_tolower(tool);
+        key = apr_pstrcat(r->pool, key, "t", tool, NULL);
+    }
     return key;
 }
 
-static int applies(request_rec *r, const mcp_limit_rule_t *rule, int early)
+static int names_tool(const mcp_limit_rule_t *rule, const char *tool)
+{
+    int i;
+
+    for (i = 0; rule->tools && i < rule->tools->nelts; i++) {
+        if (mcp_name_matches(APR_ARRAY_IDX(rule->tools, i, const char *), tool, 1)) {
+            return 1;
+        }
+    }
+    return !rule->tools;
+}
+
+static int applies(request_rec *r, const mcp_limit_rule_t *rule, moment_e moment, const mcp_rpc_message_t *message)
 {
     const char *err = NULL;
     int rc;
 
-    if (rule->off || is_early(rule) != early) {
+    if (rule->off || moment_of(rule) != moment || (message && !names_tool(rule, message->name))) {
         return 0;
     }
     if (!rule->when) {
@@ -152,45 +182,39 @@ static int refuse(request_rec *r, const mcp_limit_rule_t *rule, const mcp_limit_
                                json_pack("{s:s, s:I}", "limit", rule->name, "retryAfter", (json_int_t)wait));
 }
 
-/* Was the request that this one came from counted? */
-static int counted_before(const request_rec *r, int early)
+/* Was this request, or the one that it came from, counted? Each is, once. */
+static int counted_before(const request_rec *r, moment_e moment)
 {
     const request_rec *from;
 
-    for (from = r->main ? r->main : r->prev; from; from = from->main ? from->main : from->prev) {
+    for (from = r; from; from = from->main ? from->main : from->prev) {
         const mcp_guard_request_t *req = ap_get_module_config(from->request_config, &mcp_guard_module);
 
-        if (req && (req->counted & (early ? 1 : 2))) {
+        if (req && (req->counted & moment)) {
             return 1;
         }
     }
     return 0;
 }
 
-/* Count the request by all rules of this moment. OK, or what the hook returns. */
-static int count(request_rec *r, mcp_guard_request_t *req, const mcp_guard_dir_t *dir, int early)
+/* Count by all rules of this moment. OK, or what the hook returns. */
+static int count(request_rec *r, mcp_guard_request_t *req, const mcp_guard_dir_t *dir, moment_e moment,
+                 const mcp_rpc_message_t *message)
 {
     const apr_array_header_t *rules = dir->limits.rules;
     apr_time_t now = apr_time_now();
     int i;
 
-    if (!rules || !table || (req->counted & (early ? 1 : 2))) {
-        return OK;
-    }
-    req->counted |= early ? 1 : 2;
-    if (counted_before(r, early)) {
-        return OK;
-    }
     for (i = 0; i < rules->nelts; i++) {
         const mcp_limit_rule_t *rule = APR_ARRAY_IDX(rules, i, mcp_limit_rule_t *);
         mcp_limit_state_t state;
         int allowed;
 
-        if (!applies(r, rule, early)) {
+        if (!applies(r, rule, moment, message)) {
             continue;
         }
-        allowed = mcp_limit_check(table, &rule->rate, rule->name, key_of(r, req, rule), now, &state);
-        if (dir->limits.headers) {
+        allowed = mcp_limit_check(table, &rule->rate, rule->name, key_of(r, req, rule, message), now, &state);
+        if (dir->limits.headers && !(allowed && message && req->rpc->batch)) {
             tell(r, rule, &state, allowed);
         }
         if (!allowed) {
@@ -198,6 +222,34 @@ static int count(request_rec *r, mcp_guard_request_t *req, const mcp_guard_dir_t
         }
     }
     return OK;
+}
+
+static int count_once(request_rec *r, mcp_guard_request_t *req, const mcp_guard_dir_t *dir, moment_e moment)
+{
+    if (!dir->limits.rules || !table || counted_before(r, moment)) {
+        return OK;
+    }
+    req->counted |= moment;
+    return count(r, req, dir, moment, NULL);
+}
+
+int mcp_limit_messages(request_rec *r, mcp_guard_request_t *req)
+{
+    int status = OK;
+    int i;
+
+    if (!req->dir->limits.rules || !table || !req->rpc || counted_before(r, BY_MESSAGE)) {
+        return OK;
+    }
+    req->counted |= BY_MESSAGE;
+    for (i = 0; status == OK && i < req->rpc->count; i++) {
+        const mcp_rpc_message_t *message = &req->rpc->messages[i];
+
+        if (message->target == MCP_TARGET_TOOL) {
+            status = count(r, req, req->dir, BY_MESSAGE, message);
+        }
+    }
+    return status;
 }
 
 /* ---- hooks ---- */
@@ -210,7 +262,7 @@ static int before_authentication(request_rec *r)
     if (!dir || !dir->limits.rules || mcp_guard_is_public(r)) {
         return DECLINED;
     }
-    status = count(r, mcp_guard_request(r), dir, 1);
+    status = count_once(r, mcp_guard_request(r), dir, BY_ADDRESS);
     return status == OK ? DECLINED : status;
 }
 
@@ -222,7 +274,7 @@ static int after_authentication(request_rec *r)
     if (!req || !req->session || req->deciding || !req->dir) {
         return DECLINED;
     }
-    status = count(r, req, req->dir, 0);
+    status = count_once(r, req, req->dir, BY_CALL);
     return status == OK ? DECLINED : status;
 }
 

@@ -84,6 +84,7 @@ static const char *parse_keys(cmd_parms *cmd, mcp_limit_rule_t *rule, const char
         { "client", MCP_LIMIT_CLIENT },
         { "session", MCP_LIMIT_SESSION },
         { "address", MCP_LIMIT_ADDRESS },
+        { "tool", MCP_LIMIT_TOOL },
         { "all", 0 },
     };
     const char *err = NULL;
@@ -102,12 +103,24 @@ static const char *parse_keys(cmd_parms *cmd, mcp_limit_rule_t *rule, const char
             i++;
         }
         if (i == sizeof(known) / sizeof(*known)) {
-            return apr_psprintf(cmd->pool, "MCPLimit counts by key=person, client, session, address (several with "
-                                           "commas), all, or expr:...; not by %s", word);
+            return apr_psprintf(cmd->pool, "MCPLimit counts by key=person, client, session, address, tool (several "
+                                           "with commas), all, or expr:...; not by %s", word);
         }
         rule->keys |= known[i].bit;
     }
     return NULL;
+}
+
+static void parse_tools(cmd_parms *cmd, mcp_limit_rule_t *rule, const char *text)
+{
+    apr_array_header_t *tools = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    char *last;
+    char *word;
+
+    for (word = apr_strtok(apr_pstrdup(cmd->pool, text), ",", &last); word; word = apr_strtok(NULL, ",", &last)) {
+        APR_ARRAY_PUSH(tools, const char *) = word;
+    }
+    rule->tools = tools;
 }
 
 static const char *parse_option(cmd_parms *cmd, mcp_limit_rule_t *rule, const char *arg)
@@ -117,11 +130,15 @@ static const char *parse_option(cmd_parms *cmd, mcp_limit_rule_t *rule, const ch
     if (!strncmp(arg, "key=", 4)) {
         return parse_keys(cmd, rule, arg + 4);
     }
+    if (!strncmp(arg, "tool=", 5)) {
+        parse_tools(cmd, rule, arg + 5);
+        return rule->tools->nelts ? NULL : "MCPLimit: tool= takes names or globs of tools, with commas between them";
+    }
     if (!strncmp(arg, "if=", 3)) {
         rule->when = ap_expr_parse_cmd(cmd, arg + 3, 0, &err, NULL);
         return err ? apr_pstrcat(cmd->pool, "MCPLimit: ", arg, ": ", err, NULL) : NULL;
     }
-    return apr_pstrcat(cmd->pool, "MCPLimit knows key= and if= after the rate, not ", arg, NULL);
+    return apr_pstrcat(cmd->pool, "MCPLimit knows key=, tool= and if= after the rate, not ", arg, NULL);
 }
 
 /* The window of a policy is what a whole burst needs to come back: that is what a client can plan by. */
@@ -164,6 +181,9 @@ const char *mcp_set_limit(cmd_parms *cmd, void *dir, int argc, char *const argv[
         if ((err = parse_option(cmd, rule, argv[i]))) {
             return err;
         }
+    }
+    if (rule->tools || (rule->keys & MCP_LIMIT_TOOL)) {
+        mcp_rpc_want(cmd);
     }
     if (!rule->off) {
         rule->policy = policy_of(cmd->pool, rule);

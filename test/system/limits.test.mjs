@@ -50,6 +50,10 @@ CustomLog logs/limits_log limits
     MCPLimit refused 2/h
     Require mcp-scope admin
 </Location>
+<Location /echo/tools>
+    MCPLimit exports 2/h tool=export_*,dump
+    MCPLimit each-tool 3/h key=person,tool
+</Location>
 <Location /echo/all>
     MCPLimit everybody 3/h key=all
 </Location>
@@ -159,6 +163,25 @@ CustomLog logs/limits_log limits
         assert.ok(refused.headers['retry-after']);
     });
 
+    await it('tools have limits of their own, in batches too and in any letter case (G2, G22, TR-15)', async () => {
+        const tool = (name) => ({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } });
+        const send = (json) => request(`${world.base}/echo/tools`, { json, headers: bearer(tokens.access_token) });
+        const outcome = async (json) => (await send(json)).status;
+        assert.equal(await outcome(tool('export_a')), 200);
+        assert.equal(await outcome(tool('EXPORT_B')), 200);
+        const refused = await send(tool('dump'));
+        assert.equal(refused.status, 429);
+        assert.equal(refused.json().error.data.limit, 'exports');
+        assert.match(refused.headers['ratelimit-policy'], /"exports";q=2;w=3600/);
+        assert.equal(await outcome([tool('x'), tool('X'), tool('x')]), 200);
+        assert.equal(await outcome(tool('x')), 429, 'a batch counted each of its calls');
+        assert.equal(await outcome(tool('y')), 200, 'another tool has a count of its own');
+        const before = world.echo.requests.length;
+        assert.equal(await outcome([tool('y'), tool('y'), tool('y')]), 429);
+        assert.equal(world.echo.requests.length, before, 'nothing of the batch reached the backend');
+        for (let i = 0; i < 5; i++) assert.equal(await outcome({ jsonrpc: '2.0', id: 1, method: 'ping' }), 200, 'what is no call does not count');
+    });
+
     await it('what Require refuses counts', async () => {
         assert.deepEqual(await statuses(3, 'denied', tokens.access_token), [403, 403, 429]);
     });
@@ -170,7 +193,7 @@ CustomLog logs/limits_log limits
             ['MCPLimit calls 60', /MCPLimit calls takes COUNT\/PERIOD/],
             ['MCPLimit "a b" 60/min', /takes a name of 1 to 32/],
             ['MCPLimit calls 60/min key=colour', /not by colour/],
-            ['MCPLimit calls 60/min burst=3', /knows key= and if= after the rate, not burst=3/],
+            ['MCPLimit calls 60/min burst=3', /knows key=, tool= and if= after the rate, not burst=3/],
             ['MCPLimit calls 60/min "if=%{"', /MCPLimit: if=/],
             ['MCPLimit outer 60/min', /MCPLimit outer stands twice/],
         ]) {
