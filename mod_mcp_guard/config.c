@@ -97,6 +97,7 @@ void *mcp_guard_merge_server(apr_pool_t *p, void *base, void *add)
 
     conf->shared = mcp_shared_merge(p, b->shared, a->shared);
     conf->cache_age = a->cache_age >= 0 ? a->cache_age : b->cache_age;
+    conf->hosts = a->hosts ? a->hosts : b->hosts;
     return conf;
 }
 
@@ -329,6 +330,8 @@ const command_rec mcp_guard_commands[] = {
                   "how long a process may reuse a verified session, 0 is off (default 1s)"),
     MCP_SESSION_ID_COMMANDS,
     MCP_LIMIT_COMMANDS,
+    AP_INIT_ITERATE("MCPAllowHost", mcp_set_allow_host, NULL, RSRC_CONF,
+                    "further names by which guarded locations may be called, or *"),
     MCP_STREAM_COMMANDS,
     MCP_POLICY_COMMANDS,
     { NULL }

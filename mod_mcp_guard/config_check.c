@@ -164,6 +164,7 @@ apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
             conf->cache_age = CACHE_AGE_DEFAULT;
         }
         mcp_guard_collect_origins(pconf, conf);
+        mcp_guard_collect_hosts(pconf, conf, s);
     }
     return APR_SUCCESS;
 }

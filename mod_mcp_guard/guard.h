@@ -3,6 +3,7 @@
  *
  * A request to a guarded location (AuthType MCP) goes through these files in this order:
  *
+ *   host.c     Host against the allow-list                          header_parser
  *   origin.c   Origin against the allow-list, CORS preflight          header_parser
  *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
  *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
@@ -38,6 +39,7 @@ typedef struct {
     apr_interval_time_t cache_age;  /* MCPSessionCache; -1 = not set */
     apr_array_header_t *origins;    /* post_config: MCPAllowOrigin and our own, const char * */
     int any_origin;                 /* post_config: MCPAllowOrigin * */
+    apr_array_header_t *hosts;      /* MCPAllowHost, post_config: and our own; NULL: not checked */
 } mcp_guard_server_t;
 
 /* MCPGuardBackendKey: one object for each line, whose value post_config reads as root. */
@@ -220,6 +222,16 @@ void mcp_guard_clean_cors(request_rec *r);
 
 /** Complete @a conf with our own origins (issuer, resources). */
 void mcp_guard_collect_origins(apr_pool_t *p, mcp_guard_server_t *conf);
+
+/* ---- host.c ---- */
+
+const char *mcp_set_allow_host(cmd_parms *cmd, void *dir, const char *arg);
+
+/** post_config: what of our own names to add, and whether to check at all. */
+void mcp_guard_collect_hosts(apr_pool_t *p, mcp_guard_server_t *conf, const server_rec *s);
+
+/** header_parser: Host against the allow-list (T19). */
+int mcp_guard_check_host(request_rec *r);
 
 /* ---- authn.c ---- */
 

@@ -129,6 +129,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(no_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(answer_metadata, NULL, NULL, APR_HOOK_FIRST);
 
+    ap_hook_header_parser(mcp_guard_check_host, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_header_parser(mcp_guard_check_origin, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_check_access_ex(mcp_guard_access_ex, NULL, NULL, APR_HOOK_REALLY_FIRST,
                             AP_AUTH_INTERNAL_PER_CONF);

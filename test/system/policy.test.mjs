@@ -11,7 +11,8 @@ import { Application, KINDS, connect, textOf } from './lib/clients.mjs';
 import { challenge, events, request } from './lib/http.mjs';
 import { pinFile, startLister } from './lib/lister.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
-import { until } from './lib/proc.mjs';
+import { TOP } from './lib/httpd.mjs';
+import { Process, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 import { providerSection } from './lib/world.mjs';
 
@@ -271,6 +272,19 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         assert.equal(mismatch.json().id, 1);
     });
 
+    await it('another Host than ours is refused on every path, before anything else (T19)', async () => {
+        const { port } = world.httpd;
+        for (const [host, status] of [[`127.0.0.1:${port}`, 200], [`localhost:${port}`, 200], ['LOCALHOST', 200], [`[::1]:${port}`, 200], [`rebound.example:${port}`, 403], ['127.0.0.1.rebound.example', 403]]) {
+            assert.equal((await post('open', call('read_file'), { headers: { Host: host } })).status, status, host);
+            const stream = await request(`${world.base}/open/sse`, { headers: bearer(alice, { Host: host, Accept: 'text/event-stream' }), stream: true });
+            assert.equal(stream.status, status, host);
+            stream.close();
+        }
+        const refused = await request(`${world.base}/open`, { method: 'POST', json: {}, headers: { Host: 'rebound.example' } });
+        assert.equal(refused.json().error.message, 'Host not allowed');
+        assert.equal((await request(`${world.base}/.well-known/oauth-protected-resource`, { headers: { Host: 'rebound.example' } })).status, 200, 'metadata is for everybody');
+    });
+
     await it('rules that would not count are refused at start', async () => {
         const { site } = world.httpd;
         try {
@@ -309,6 +323,22 @@ ${providerSection(world)}
 `,
 }, async (it, world) => {
     world.httpd.announce('AH01630', 'AH01631');
+    await it('Inspector: sees what it may call, and is told what it may not (T22)', async () => {
+        const { access_token: token } = await new OAuthClient(world).signIn();
+        const inspect = async (...args) => {
+            const cli = new Process(process.execPath, [join(TOP, 'node_modules/.bin/mcp-inspector'), '--cli', '--server-url', `${world.base}/mcp`, '--transport', 'http',
+                '--format', 'json', '-q', '--header', `Authorization: Bearer ${token}`, ...args], { env: { HOME: world.httpd.root, MCP_CATALOG_PATH: join(world.httpd.root, 'mcp.json'), PATH: process.env.PATH } });
+            const { code } = await cli.exited;
+            return { code, output: `${cli.stdout}${cli.output}` };
+        };
+        const listed = await inspect('--method', 'tools/list');
+        assert.match(listed.output, /get_snippet/);
+        assert.doesNotMatch(listed.output, /save_snippet/);
+        const refused = await inspect('--method', 'tools/call', '--tool-name', 'save_snippet', '--tool-arg', 'snippetname=x', 'snippet=y');
+        assert.notEqual(refused.code, 0);
+        assert.match(refused.output, /not allowed to call this tool|save_snippet.*not found|[Uu]nknown tool/);
+    });
+
     for (const kind of Object.keys(KINDS)) {
         await it(`${kind}: sees what it may call, and is told what it may not (T22)`, async () => {
             const { client } = await connect(kind, world.base, new Application(world.person()));
