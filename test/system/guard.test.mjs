@@ -29,7 +29,7 @@ function memcachedStat(port, name) {
     });
 }
 
-suite('challenges', { backend: false }, async (it, world) => {
+suite('challenges', { backend: false, directives: 'MCPAllowHost *' }, async (it, world) => {
     const url = `${world.base}/mcp`;
 
     await it('no token: 401, where to ask and for what, without error (RS-2, RS-4, RS-7, RS-12)', async () => {
