@@ -152,13 +152,34 @@ static int check_uris(apr_pool_t *p, const json_t *body, mcp_result_t *res)
     return OK;
 }
 
+/* The member that names the client: the plain one, else the English one, else the first in any language (RFC 7591
+ * section 2.2: "client_name#ja"). One is kept, since a client_id carries its registration. */
+static const char *name_member(const json_t *body)
+{
+    const char *key, *found = "client_name";
+    json_t *value;
+
+    if (json_object_get(body, found)) {
+        return found;
+    }
+    json_object_foreach ((json_t *)body, key, value) {
+        if (!strncmp(key, "client_name#en", 14)) {
+            return key;
+        }
+        if (!strncmp(key, "client_name#", 12) && !strchr(found, '#')) {
+            found = key;
+        }
+    }
+    return found;
+}
+
 static int read_client(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
                        mcp_client_t *client, mcp_result_t *res)
 {
     const char *name, *uri;
     int bad = 0, rv;
 
-    name = text_member(body, "client_name", &bad);
+    name = text_member(body, name_member(body), &bad);
     if (bad || (name && strlen(name) > 4 * MCP_CLIENT_NAME_MAX)) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_client_metadata",
                         "client_name must be a short text without control characters", NULL);

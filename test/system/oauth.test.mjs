@@ -153,6 +153,16 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
         assert.ok(client.client_id.length < 2000);
     });
 
+    await it('a name in some language is better than none (RFC 7591 section 2.2, AS-12)', async () => {
+        const named = async (names) => (await register({ redirect_uris: ['http://127.0.0.1/cb'], ...names })).json().client_name;
+        assert.equal(await named({ 'client_name#ja': '名前', client_name: 'Plain' }), 'Plain');
+        assert.equal(await named({ 'client_name#ja': '名前', 'client_name#en-GB': 'English' }), 'English');
+        assert.equal(await named({ 'client_name#ja': '名前', 'client_name#fr': 'Nom' }), '名前');
+        const bad = await register({ redirect_uris: ['http://127.0.0.1/cb'], 'client_name#ja': 7 });
+        assert.equal(bad.status, 400);
+        assert.equal(bad.json().error, 'invalid_client_metadata');
+    });
+
     for (const uri of [
         'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' javascript:alert(1)', 'java\tscript:alert(1)', 'data:text/html,x',
         'vbscript:x', 'file:///etc/passwd', 'about:blank', 'blob:https://a/b', // T8
