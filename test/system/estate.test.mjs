@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { challenge, request } from './lib/http.mjs';
+import { Httpd } from './lib/httpd.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { sleep } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
-import { keyLine, providerSection } from './lib/world.mjs';
+import { defaultSite, keyLine, providerSection } from './lib/world.mjs';
 
 const bearer = (token) => ({ Authorization: `Bearer ${token}` });
 const call = (url, token) => request(url, { json: {}, headers: bearer(token) });
@@ -215,4 +216,45 @@ suite('keys are rotated under load', { backend: false, store: 'memcache' }, asyn
         assert.equal(gone.status, 401);
         assert.equal(gone.json().error, 'invalid_client');
     });
+});
+
+suite('two nodes of one gateway, on one memcached', { backend: false, store: 'memcache', directives: 'MCPSessionCache 0' }, async (it, world) => {
+    // the second node: another httpd with the same key file and the same issuer, as behind a balancer
+    const second = await Httpd.make();
+    try {
+        await second.configure(defaultSite(world));
+        await second.start();
+        const nodes = [world.base, second.base];
+        const at = (client, base) => Object.assign(Object.create(Object.getPrototypeOf(client)), client, { base });
+
+        await it('50 parallel refreshes with one token, on both: one new pair, the same for all (T27)', async () => {
+            const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+            const { refresh_token: old } = await client.signIn();
+            const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => at(client, nodes[i % 2]).refresh(old)));
+            assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+            assert.equal(new Set(answers.map((answer) => answer.json().refresh_token)).size, 1);
+            const { access_token: token } = answers[0].json();
+            for (const base of nodes) assert.equal((await call(`${base}/echo`, token)).status, 200, base);
+        });
+
+        await it('a sign-in that began at one node ends at the other (design principle 1)', async () => {
+            const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+            await client.register();
+            const { code } = await client.authorize(world.person());
+            const answer = await at(client, second.base).redeem(code);
+            assert.equal(answer.status, 200, answer.text);
+            assert.equal((await client.redeem(code)).status, 400, 'and the code is used up at both');
+        });
+
+        await it('what is revoked at one is refused at the other on the next call', async () => {
+            const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+            const tokens = await client.signIn();
+            for (const base of nodes) assert.equal((await call(`${base}/echo`, tokens.access_token)).status, 200, base);
+            assert.equal((await at(client, second.base).revoke(tokens.refresh_token)).status, 200);
+            for (const base of nodes) assert.equal((await call(`${base}/echo`, tokens.access_token)).status, 401, base);
+            assert.equal((await client.refresh(tokens.refresh_token)).json().error, 'invalid_grant');
+        });
+    } finally {
+        await second.close();
+    }
 });
