@@ -58,6 +58,11 @@ const POLICY = `Require mcp-tool get_* list_* search_files hello_mcp
     MCPToolScope hello_mcp snippets
     MCPToolScope delete_* admin`;
 
+/** Limits that count each call and never refuse one: the most that MCPLimit takes. */
+const LIMITS = `Require valid-user
+    MCPLimit floods 8000/s/1000000 key=address
+    MCPLimit calls 8000/s/1000000 key=person,client`;
+
 function guard(store, cache, rules = 'Require valid-user') {
     return (context) => {
         const { modules, work, port, backend, provider } = context;
@@ -139,6 +144,8 @@ export const CONFIGURATIONS = [
     // says something with --body 1024 or --post only: nothing is read of a GET
     { name: 'guard_policy', title: 'mod_mcp_guard, shmcb, policy on tools', key: 'guard_ratio_policy', store: 'shmcb', ours: true,
         conf: guard('shmcb', true, POLICY) },
+    { name: 'guard_limits', title: 'mod_mcp_guard, shmcb, two rate limits', key: 'guard_ratio_limits', store: 'shmcb', ours: true,
+        conf: guard('shmcb', true, LIMITS) },
     { name: 'mod_auth_openidc', title: 'mod_auth_openidc, local JWT', key: 'mod_auth_openidc', token: jwt,
         module: 'mod_auth_openidc.so', conf: authOpenidc },
     { name: 'mod_oauth2', title: 'mod_oauth2, local JWT', key: 'mod_oauth2', token: jwt,
