@@ -104,7 +104,8 @@ static const char *parse_keys(cmd_parms *cmd, mcp_limit_rule_t *rule, const char
         }
         if (i == sizeof(known) / sizeof(*known)) {
             return apr_psprintf(cmd->pool, "MCPLimit counts by key=person, client, session, address, tool (several "
-                                           "with commas), all, or expr:...; not by %s", word);
+                                           "with commas), all, or expr:...; not by %s",
+                                word);
         }
         rule->keys |= known[i].bit;
     }
