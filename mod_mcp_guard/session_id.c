@@ -87,7 +87,7 @@ static unsigned char *holder(apr_pool_t *p, const mcp_guard_request_t *req, apr_
 {
     apr_size_t subject = strlen(req->session->subject) + 1;
     apr_size_t client = strlen(req->session->client) + 1;
-    apr_size_t resource = strlen(req->resource->uri);
+    apr_size_t resource = strlen(req->resource->uri) + 1;
     unsigned char *text = apr_palloc(p, subject + client + resource);
 
     memcpy(text, req->session->subject, subject);

@@ -6,7 +6,7 @@
  * sealed, with the person, the client and the resource as associated data, and only these can have it opened again:
  *
  *   shown to the client   "mcpms." base64url( raw seal (mcp_seal.h) of | version[1]=1 | route length[1] | route | id | )
- *   associated data       subject 0x00 client key 0x00 resource URI
+ *   associated data       subject 0x00 client key 0x00 resource URI 0x00
  *
  * Nothing is stored and nothing is looked up; every process and every host with the same MCPKeyFile opens it, and a new
  * access token of the same person and client changes nothing. The route is the balancer member that the session lives
