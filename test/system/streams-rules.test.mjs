@@ -27,7 +27,7 @@ const since = (from) => (Date.now() - from) / 1000;
 test('keep-alive, ages', { timeout: 240_000 }, async (t) => {
     const world = await openStreamsWorld(t, {
         locations: both({
-            ping: 'MCPStreamKeepAlive 1s', idle: 'MCPStreamIdle 3s\nMCPStreamKeepAlive 1s', age: 'MCPStreamMaxAge 3s', off: 'MCPStreamKeepAlive off',
+            ping: 'MCPStreamKeepAlive 1s\nMCPGuardSessionBinding Off', idle: 'MCPStreamIdle 3s\nMCPStreamKeepAlive 1s', age: 'MCPStreamMaxAge 3s', off: 'MCPStreamKeepAlive off',
         }),
     });
     const { access_token: token } = (await world.signIn()).tokens;
