@@ -57,7 +57,7 @@ static int hold(filter_t *filter, const char *data, apr_size_t len)
     if (len > filter->max - filter->len) {
         return 0;
     }
-    if (filter->len + len + 1 > filter->room) {
+    if (!filter->held || filter->len + len + 1 > filter->room) {
         apr_size_t room = (filter->len + len + 1) * 2;
         char *larger = realloc(filter->held, room);
 

@@ -110,7 +110,7 @@ int mcp_rpc_forbid(request_rec *r, int code, const char *message)
             json_array_append_new(errors, error_object(code, message, rpc->messages[i].id));
         }
     }
-    if (!json_array_size(errors)) {
+    if (!rpc || !json_array_size(errors)) {
         json_decref(errors);
         return mcp_rpc_refuse(r, HTTP_FORBIDDEN, code, message, NULL);
     }

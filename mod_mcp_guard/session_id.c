@@ -114,7 +114,7 @@ static const char *seal(request_rec *r, const mcp_guard_request_t *req, const ch
     plain[0] = VERSION;
     plain[1] = (unsigned char)route_len;
     if (route_len) {
-        memcpy(plain + 2, route, route_len);
+        memcpy(plain + 2, route, route_len); /* NOLINT(bugprone-not-null-terminated-result): its length stands before it */
     }
     memcpy(plain + 2 + route_len, id, id_len);
     who = holder(r->pool, req, &who_len);

@@ -104,7 +104,7 @@ suite('virtual hosts with issuers of their own', { backend: false, site, issuers
         }
     });
 
-    await it('nothing that one issuer sealed is known to the other (T5, CP-14)', async () => {
+    await it('nothing that one issuer sealed is known to the other (T5)', async () => {
         const stranger = tenantClient(world);
         stranger.clientId = one.clientId;
         const page = await world.person().go(stranger.authorizeUrl());

@@ -83,6 +83,6 @@ test('MCPOAuthRestore Off: after a loss everybody signs in again, and is told so
     assert.equal(answer.status, 400);
     assert.equal(answer.json().error, 'invalid_grant');
     // each process finds out for itself that the store is back, so a sign-in may still meet one that has not
-    const fresh = await until(() => client.signIn().catch((error) => (/ 503/.test(error.message) ? false : Promise.reject(error))), 'a sign-in', 30_000, 200);
+    const fresh = await until(() => client.signIn().catch((error) => (/ 503|temporarily_unavailable/.test(error.message) ? false : Promise.reject(error))), 'a sign-in', 30_000, 200);
     assert.equal((await settled(() => call(world, fresh.access_token))).status, 200);
 });
