@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shared store: sealed records over ap_socache, with outages told apart from absence. */
 
+#include <errno.h>
 #include <string.h>
 
 #include <apr_atomic.h>
@@ -95,7 +96,16 @@ static int may_complain(mcp_store_t *store)
 static apr_status_t enter(mcp_store_t *store, int part)
 {
     if (store->parts[part].mutex) {
-        return apr_global_mutex_lock(store->parts[part].mutex) == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;
+        apr_status_t rv;
+        int tries = 0;
+
+        /* Mutex file: (fcntl) is a process's, and so is the kernel's idea of a deadlock: two processes whose threads hold
+         * one part each and want the other look like one, though none of ours ever holds both. */
+        while ((rv = apr_global_mutex_lock(store->parts[part].mutex)) != APR_SUCCESS && rv == EDEADLK
+               && ++tries < 1000) {
+            apr_sleep(1000);
+        }
+        return rv == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;
     }
     if (store->breaker && mcp_breaker_enter(store->breaker) != APR_SUCCESS) {
         if (may_complain(store)) {
