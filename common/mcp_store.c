@@ -101,8 +101,7 @@ static apr_status_t enter(mcp_store_t *store, int part)
 
         /* Mutex file: (fcntl) is a process's, and so is the kernel's idea of a deadlock: two processes whose threads hold
          * one part each and want the other look like one, though none of ours ever holds both. */
-        while ((rv = apr_global_mutex_lock(store->parts[part].mutex)) != APR_SUCCESS && rv == EDEADLK
-               && ++tries < 1000) {
+        while ((rv = apr_global_mutex_lock(store->parts[part].mutex)) == EDEADLK && ++tries < 1000) {
             apr_sleep(1000);
         }
         return rv == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;

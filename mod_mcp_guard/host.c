@@ -107,7 +107,5 @@ int mcp_guard_check_host(request_rec *r)
     mcp_guard_note_error(r, "host");
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0411) "refused Host %s; MCPAllowHost would let it in",
                   r->hostname ? mcp_log_text(r->pool, r->hostname) : "(none)");
-    return mcp_guard_send(r, HTTP_FORBIDDEN,
-                          json_pack("{s:s, s:{s:i, s:s}}", "jsonrpc", "2.0", "error", "code", -32000, "message",
-                                    "Host not allowed"));
+    return mcp_rpc_refuse(r, HTTP_FORBIDDEN, -32000, "Host not allowed", NULL);
 }
