@@ -386,6 +386,36 @@ const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const
     return all;
 }
 
+const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope)
+{
+    apr_array_header_t *kept = apr_array_make(p, 4, sizeof(const char *));
+    char *list, *token, *last = NULL;
+
+    if (!conf->scope_texts) {
+        return scope;
+    }
+    list = apr_pstrdup(p, scope);
+    for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last)) {
+        const char *whole = apr_array_pstrcat(p, kept, ' ');
+        int n = 0;
+
+        if (mcp_list_has(mcp_scope_expand(p, conf, whole), token)) {
+            continue;
+        }
+        whole = mcp_scope_expand(p, conf, token);
+        for (int i = 0; i < kept->nelts; i++) {
+            const char *one = APR_ARRAY_IDX(kept, i, const char *);
+
+            if (!mcp_list_has(whole, one)) {
+                APR_ARRAY_IDX(kept, n++, const char *) = one;
+            }
+        }
+        kept->nelts = n;
+        APR_ARRAY_PUSH(kept, const char *) = token;
+    }
+    return apr_array_pstrcat(p, kept, ' ');
+}
+
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
 {

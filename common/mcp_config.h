@@ -85,6 +85,12 @@ const mcp_resource_t *mcp_resource_by_uri(const mcp_shared_conf_t *conf, const c
 const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
 
 /**
+ * @a scope without what another part of it implies, in its order; of a circle the first stays (AS-15).
+ * What it stands for is the same as before: mcp_scope_expand() gives the same set.
+ */
+const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
+
+/**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
  * open the store. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
  */

@@ -362,7 +362,8 @@ int mcp_guard_inject(request_rec *r)
         add_header(headers, "X-MCP-Username", session->username_header);
         add_header(headers, "X-MCP-Client", session->client);
         add_header(headers, "X-MCP-Client-Name", session->client_name_header);
-        add_header(headers, "X-MCP-Scope", session->scope);
+        /* with what MCPScope implies: a backend does not know the hierarchy (RS-11) */
+        add_header(headers, "X-MCP-Scope", mcp_guard_scopes(r, req));
     }
     if (req->dir->key) {
         apr_table_setn(headers, req->dir->key->header, req->dir->key->value);

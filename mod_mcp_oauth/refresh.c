@@ -408,7 +408,7 @@ static int narrow(const refresh_t *x, const char *wanted, const char **scope, mc
         }
     }
     if (*kept) {
-        *scope = kept;
+        *scope = mcp_scope_reduce(x->r->pool, x->conf->shared, kept);
     }
     return OK;
 }

@@ -150,9 +150,9 @@ static int check_code(request_rec *r, const mcp_oauth_conf_t *conf, const apr_ar
 }
 
 /* The record of a code as the refresh token to issue. */
-static int read_record(request_rec *r, const unsigned char *data, apr_size_t len,
-                       const code_t *code, const mcp_client_t *client, mcp_refresh_t *token,
-                       mcp_identity_t *up)
+static int read_record(request_rec *r, const mcp_oauth_conf_t *conf, const unsigned char *data,
+                       apr_size_t len, const code_t *code, const mcp_client_t *client,
+                       mcp_refresh_t *token, mcp_identity_t *up)
 {
     json_t *json = mcp_json_parse(r->pool, (const char *)data, len, len), *tokens;
     mcp_grant_t *grant = &token->grant;
@@ -171,7 +171,10 @@ static int read_record(request_rec *r, const unsigned char *data, apr_size_t len
     grant->client_name = (text = mcp_json_str(json, "cn")) ? text : "";
     grant->username = (text = mcp_json_str(json, "un")) ? text : "";
     grant->claims = (text = mcp_json_str(json, "cl")) ? text : "{}";
-    grant->scope = (text = mcp_json_str(json, "sc")) ? text : "";
+    /* AS-15. Only now, when the person has unticked what is optional: a broad scope that was
+     * declined must not take the narrow ones that it implies with it. */
+    text = mcp_json_str(json, "sc");
+    grant->scope = text ? mcp_scope_reduce(r->pool, conf->shared, text) : "";
     grant->resource = code->resource;
     tokens = json_object_get(json, "up");
     up->access_token = mcp_json_str(tokens, "at");
@@ -208,7 +211,7 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant",
                                     "the code was used already");
     }
-    if (!read_record(r, data, len, &code, client, &token, &up)) {
+    if (!read_record(r, conf, data, len, &code, client, &token, &up)) {
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid");
     }
     rv = mcp_session_issue(r, conf, &token, token.grant.scope, &up, &answer);

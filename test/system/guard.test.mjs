@@ -302,6 +302,7 @@ MCPIssuer ${world.base}
 MCPResource ${world.base}/a scopes="read write admin"
 MCPScope admin "Administer" implies="write"
 MCPScope write "Write" implies="read"
+MCPScope extra "More" implies="read" optional
 MCPOAuth On
 ${providerSection(world)}
 <Location /a>
@@ -336,7 +337,36 @@ ${providerSection(world)}
     await it('are granted as asked and known, and returned (W23, AS-14)', async () => {
         assert.equal((await sign('read')).scope, 'read');
         assert.equal((await sign('read unknown')).scope, 'read');
-        assert.equal((await sign('read admin')).scope.split(' ').sort().join(' '), 'admin read');
+    });
+
+    await it('a scope that another one implies is not granted beside it, and counts all the same (AS-15)', async () => {
+        assert.equal((await sign('read other admin')).scope, 'admin');
+        assert.equal((await sign('read write')).scope, 'write');
+        const client = new OAuthClient(world, { resource: `${world.base}/a`, scope: 'admin read' });
+        const tokens = await client.signIn();
+        assert.equal(tokens.scope, 'admin');
+        // a client that takes its own request for what it has may ask for that again, for a part of it, and not for more
+        const again = (await client.refresh(tokens.refresh_token, { scope: 'admin read' })).json();
+        assert.equal(again.scope, 'admin');
+        const less = (await client.refresh(again.refresh_token, { scope: 'read write' })).json();
+        assert.equal(less.scope, 'write');
+        assert.equal(await status(less.access_token, '/read'), 200);
+        assert.equal(await status(less.access_token, '/admin'), 403);
+        const more = await client.refresh(less.refresh_token, { scope: 'write other' });
+        assert.equal(more.json().error, 'invalid_scope');
+    });
+
+    await it('a broad scope that the person leaves out does not take the narrow one with it (AS-15)', async () => {
+        const client = new OAuthClient(world, { resource: `${world.base}/a`, scope: 'read extra' });
+        await client.register();
+        const person = world.person();
+        const page = await person.visit(client.authorizeUrl(), { pause: 'consent' });
+        const fields = page.form.fields.filter(({ type }) => type !== 'checkbox');
+        assert.equal(fields.length, page.form.fields.length - 1);
+        const answer = await person.submit(page, { ...page.form, fields }, {}, page.button);
+        const url = await person.visit(answer.headers.location);
+        assert.equal((await client.redeem(new URL(url).searchParams.get('code'))).json().scope, 'read');
+        assert.equal((await client.signIn()).scope, 'extra');
     });
 
     await it('too few: 403 insufficient_scope with all that the operation wants (RS-10), 401 only without a token (RS-12)', async () => {
@@ -354,9 +384,10 @@ ${providerSection(world)}
         assert.equal((await request(`${world.base}/a/admin`, { json: {} })).status, 401);
     });
 
-    await it('a broader scope counts for what it implies (RS-11)', async () => {
+    await it('a broader scope counts for what it implies, and the backend is told what that is (RS-11)', async () => {
         const { access_token: token } = await sign('admin');
         for (const path of ['', '/read', '/both', '/admin']) assert.equal(await status(token, path), 200, path);
+        assert.equal(Object.fromEntries(world.echo.requests.at(-1).headers)['X-MCP-Scope'], 'admin write read');
     });
 
     await it('another Require that says no is 403 without a challenge', async () => {

@@ -115,10 +115,12 @@ START_TEST(resource_mistakes)
 }
 END_TEST
 
+/* AS-15, RS-11 */
 START_TEST(scopes)
 {
     begin();
     ck_assert_str_eq(mcp_scope_expand(pool, conf, "admin"), "admin");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "read admin"), "read admin");
     ck_assert_ptr_null(scope("admin", "Everything", "implies=write", NULL));
     ck_assert_ptr_null(scope("write", "Change", "implies=read list", "optional"));
     ck_assert_ptr_null(scope("read", "See", NULL, NULL));
@@ -128,6 +130,15 @@ START_TEST(scopes)
     ck_assert_str_eq(mcp_scope_expand(pool, conf, "list"), "list write read");
     ck_assert_str_eq(mcp_scope_expand(pool, conf, "unknown"), "unknown");
     ck_assert_str_eq(mcp_scope_expand(pool, conf, ""), "");
+
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "read admin other"), "admin other");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "admin read"), "admin");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "other read"), "other read");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "write list read"), "write"); /* the circle's first */
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "list write read"), "list");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "read list admin"), "admin");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, "read"), "read");
+    ck_assert_str_eq(mcp_scope_reduce(pool, conf, ""), "");
 
     ck_assert_ptr_nonnull(scope("read", "Again", NULL, NULL));
     ck_assert_ptr_nonnull(scope("a b", "Two", NULL, NULL));
