@@ -183,7 +183,8 @@ static int host_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char
     mcp_url_t url;
 
     return !conf->clients->redirect_hosts || mcp_url_parse(p, uri, &url) != APR_SUCCESS
-           || strcmp(url.scheme, "https") || mcp_host_listed(conf->clients->redirect_hosts, url.host);
+           || strcmp(url.scheme, "https")
+           || mcp_host_listed(conf->clients->redirect_hosts, url.host);
 }
 
 const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who calls the token and revocation endpoints: a public client by its client_id, a confidential one by its secret
- * (RFC 6749 section 2.3.1) or by an assertion signed with its key (RFC 7523). */
+/* Who calls the token and revocation endpoints: a public client by its client_id, a confidential
+ * one by its secret (RFC 6749 section 2.3.1) or by an assertion signed with its key (RFC 7523). */
 
 #include "oauth.h"
 
@@ -30,7 +30,8 @@ static int refuse(mcp_result_t *res, const char *why, const char *log)
     return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", why, log);
 }
 
-/* Both halves of Basic are form-encoded first (RFC 6749 section 2.3.1), which for most clients changes nothing. */
+/* Both halves of Basic are form-encoded first (RFC 6749 section 2.3.1), which for most clients
+ * changes nothing. */
 static const char *form_decoded(apr_pool_t *p, const char *text)
 {
     apr_array_header_t *form;
@@ -44,20 +45,24 @@ static const char *form_decoded(apr_pool_t *p, const char *text)
     return value ? value : text;
 }
 
-/* The client_id that an assertion names, before anything is believed of it: it only says whose keys to try. */
+/* The client_id that an assertion names, before anything is believed of it: it only says whose keys
+ * to try. */
 static const char *claimed_id(apr_pool_t *p, const char *assertion)
 {
     const char *dot = strchr(assertion, '.'), *second = dot ? strchr(dot + 1, '.') : NULL;
     unsigned char *text;
     apr_size_t len;
 
-    if (!second || mcp_b64url_decode(p, dot + 1, (apr_size_t)(second - dot - 1), &text, &len) != APR_SUCCESS) {
+    if (!second
+        || mcp_b64url_decode(p, dot + 1, (apr_size_t)(second - dot - 1), &text, &len)
+               != APR_SUCCESS) {
         return NULL;
     }
     return mcp_json_str(mcp_json_parse(p, (const char *)text, len, MCP_ID_TOKEN_MAX), "sub");
 }
 
-static int read_credentials(request_rec *r, const apr_array_header_t *form, credentials_t *given, mcp_result_t *res)
+static int read_credentials(request_rec *r, const apr_array_header_t *form, credentials_t *given,
+                            mcp_result_t *res)
 {
     const char *header = apr_table_get(r->headers_in, "Authorization"), *user, *password, *type;
 
@@ -71,22 +76,25 @@ static int read_credentials(request_rec *r, const apr_array_header_t *form, cred
         }
         user = form_decoded(r->pool, user);
         if (given->id && strcmp(given->id, user)) {
-            return refuse(res, "the Authorization header and client_id name different clients", NULL);
+            return refuse(res, "the Authorization header and client_id name different clients",
+                          NULL);
         }
         given->id = user;
         if (given->secret) { /* one method a request: RFC 6749 section 2.3 */
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "more than one client authentication", NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                            "more than one client authentication", NULL);
         }
         given->secret = form_decoded(r->pool, password);
     }
     if (given->assertion) {
         type = mcp_form_get(form, "client_assertion_type");
         if (!type || strcmp(type, ASSERTION_TYPE)) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "client_assertion_type is not " ASSERTION_TYPE,
-                            NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                            "client_assertion_type is not " ASSERTION_TYPE, NULL);
         }
         if (given->secret) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request", "more than one client authentication", NULL);
+            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                            "more than one client authentication", NULL);
         }
         if (!given->id) {
             given->id = claimed_id(r->pool, given->assertion);
@@ -95,7 +103,8 @@ static int read_credentials(request_rec *r, const apr_array_header_t *form, cred
     return OK;
 }
 
-static int check_secret(request_rec *r, const mcp_client_t *client, const credentials_t *given, mcp_result_t *res)
+static int check_secret(request_rec *r, const mcp_client_t *client, const credentials_t *given,
+                        mcp_result_t *res)
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char digest[MCP_SHA256_LEN];
@@ -110,18 +119,23 @@ static int check_secret(request_rec *r, const mcp_client_t *client, const creden
         text[2 * i + 1] = hex[digest[i] & 15];
     }
     text[2 * MCP_SHA256_LEN] = '\0';
-    return mcp_secret_equal(text, client->secret_hash) ? OK : refuse(res, "the client's secret is wrong", NULL);
+    return mcp_secret_equal(text, client->secret_hash)
+               ? OK
+               : refuse(res, "the client's secret is wrong", NULL);
 }
 
 /* The client's keys; @a newer as for mcp_client_document(). NULL with @a res filled. */
-static mcp_jwks_t *client_keys(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                               apr_interval_time_t newer, mcp_result_t *res)
+static mcp_jwks_t *client_keys(request_rec *r, const mcp_oauth_conf_t *conf,
+                               const mcp_client_t *client, apr_interval_time_t newer,
+                               mcp_result_t *res)
 {
     const char *text = client->jwks, *why = NULL;
     mcp_jwks_t *keys;
 
     if (!text
-        && mcp_client_document(r->pool, conf, client->jwks_uri, MCP_CLIENT_JWKS_MAX, newer, &text, res) != OK) {
+        && mcp_client_document(r->pool, conf, client->jwks_uri, MCP_CLIENT_JWKS_MAX, newer, &text,
+                               res)
+               != OK) {
         return NULL;
     }
     keys = mcp_jwks_parse(r->pool, text, strlen(text), &why);
@@ -131,9 +145,10 @@ static mcp_jwks_t *client_keys(request_rec *r, const mcp_oauth_conf_t *conf, con
     return keys;
 }
 
-/* An assertion counts once. Remembered only after its signature was found good, so strangers cannot fill the store. */
-static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client, const json_t *claims,
-                       mcp_result_t *res)
+/* An assertion counts once. Remembered only after its signature was found good, so strangers cannot
+ * fill the store. */
+static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                       const json_t *claims, mcp_result_t *res)
 {
     const char *jti = mcp_json_str(claims, "jti"), *id;
     unsigned char *data;
@@ -150,18 +165,23 @@ static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_c
     }
     if (rv == APR_NOTFOUND) {
         rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, id, strlen(id),
-                           apr_time_now() + ASSERTION_LIFE + apr_time_from_sec(MCP_ID_TOKEN_SKEW), "1", 1, r->pool);
+                           apr_time_now() + ASSERTION_LIFE + apr_time_from_sec(MCP_ID_TOKEN_SKEW),
+                           "1", 1, r->pool);
     }
-    return rv == APR_SUCCESS ? OK
-                             : mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
-                                        "the session store cannot be reached; try again shortly", NULL);
+    return rv == APR_SUCCESS
+               ? OK
+               : mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                          "the session store cannot be reached; try again shortly", NULL);
 }
 
 static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
                            const credentials_t *given, mcp_result_t *res)
 {
-    mcp_id_token_expected_t expected = { .issuer = client->id, .subject = client->id, .now = apr_time_now(), .assertion = 1 };
-    const char *audiences[] = { conf->shared->issuer, apr_pstrcat(r->pool, conf->base_url, "/token", NULL) };
+    mcp_id_token_expected_t expected = {
+        .issuer = client->id, .subject = client->id, .now = apr_time_now(), .assertion = 1
+    };
+    const char *audiences[] = { conf->shared->issuer,
+                                apr_pstrcat(r->pool, conf->base_url, "/token", NULL) };
     apr_status_t rv = APR_EINVAL;
     const char *why = NULL;
     json_t *claims = NULL;
@@ -180,7 +200,8 @@ static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const m
             expected.client_id = audiences[i];
             rv = mcp_id_token_verify(r->pool, given->assertion, keys, &expected, &claims, &why);
             if (rv == APR_SUCCESS) {
-                if (mcp_json_int(claims, "exp", 0) > apr_time_sec(expected.now + ASSERTION_LIFE) + MCP_ID_TOKEN_SKEW) {
+                if (mcp_json_int(claims, "exp", 0)
+                    > apr_time_sec(expected.now + ASSERTION_LIFE) + MCP_ID_TOKEN_SKEW) {
                     return refuse(res, "the assertion lives longer than ten minutes", NULL);
                 }
                 return used_before(r, conf, client, claims, res);
@@ -193,13 +214,14 @@ static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const m
     return refuse(res, "the client's assertion is not valid", why);
 }
 
-int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                            mcp_client_t *client, mcp_result_t *res)
+int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
+                            const apr_array_header_t *form, mcp_client_t *client, mcp_result_t *res)
 {
     credentials_t given = { 0 };
     int rc = read_credentials(r, form, &given, res);
 
-    if (given.basic) { /* RFC 6749 section 5.2: a client that used the header is told so by the header */
+    /* RFC 6749 section 5.2: a client that used the header is told so by the header. */
+    if (given.basic) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Basic realm=\"mcp\"");
     }
     if (rc == OK) {
@@ -211,8 +233,8 @@ int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf, const 
     else if (rc == OK && client->secret_hash) {
         rc = check_secret(r, client, &given, res);
     }
-    /* A public client's secret was not given by us, proves nothing, and is not looked at: what counts is the sealed
-     * client_id, and PKCE or the refresh token. */
+    /* A public client's secret was not given by us, proves nothing, and is not looked at: what
+     * counts is the sealed client_id, and PKCE or the refresh token. */
     if (rc == OK) {
         apr_table_unset(r->err_headers_out, "WWW-Authenticate");
     }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Documents at clients' URLs: metadata and keys, fetched under the rules for strangers' URLs, cached in the child.
+/* Documents at clients' URLs: metadata and keys, fetched under the rules for strangers' URLs,
+ * cached in the child.
  *
- * The cache is a fixed number of places; a document's URL says which, and a newer one takes the place. What is cached
- * was well-formed, and whoever finds that it is not good drops it: errors are never cached (AS-23). While a document cannot be had, an old copy serves for a while, so
- * that a client's refresh does not fail because its web host has a bad hour.
+ * The cache is a fixed number of places; a document's URL says which, and a newer one takes the
+ * place. What is cached was well-formed, and whoever finds that it is not good drops it: errors are
+ * never cached (AS-23). While a document cannot be had, an old copy serves for a while, so that a
+ * client's refresh does not fail because its web host has a bad hour.
  */
 
 #include "oauth.h"
@@ -115,7 +117,8 @@ static apr_interval_time_t age_of(apr_pool_t *p, const char *control)
         return age;
     }
     list = apr_pstrdup(p, control);
-    for (token = apr_strtok(list, ", \t\r\n", &last); token; token = apr_strtok(NULL, ", \t\r\n", &last)) {
+    for (token = apr_strtok(list, ", \t\r\n", &last); token;
+         token = apr_strtok(NULL, ", \t\r\n", &last)) {
         if (!strcasecmp(token, "no-store") || !strcasecmp(token, "no-cache")) {
             return AGE_MIN;
         }
@@ -142,15 +145,23 @@ static int is_json_type(apr_pool_t *p, const char *type)
     len = strcspn(type, "; \t");
     plain = apr_pstrmemdup(p, type, len);
     return !strcasecmp(plain, "application/json")
-           || (!strncasecmp(plain, "application/", 12) && len > 17 && !strcasecmp(plain + len - 5, "+json"));
+           || (!strncasecmp(plain, "application/", 12) && len > 17
+               && !strcasecmp(plain + len - 5, "+json"));
 }
 
-static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, apr_size_t max, const char **text,
-                 mcp_result_t *res)
+static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, apr_size_t max,
+                 const char **text, mcp_result_t *res)
 {
     const mcp_clients_conf_t *own = conf->clients;
-    /* On a gateway that is itself on loopback, for trials, clients are there too (AS-25's exception). */
-    mcp_fetch_t ask = { .url = url, .ca_pem = own->metadata_ca_pem, .ca_file = own->metadata_ca_file, .proxy = own->metadata_proxy, .strangers = conf->secure, .max = max, .timeout = TIMEOUT };
+    /* On a gateway that is itself on loopback, for trials, clients are there too (AS-25's
+     * exception). */
+    mcp_fetch_t ask = { .url = url,
+                        .ca_pem = own->metadata_ca_pem,
+                        .ca_file = own->metadata_ca_file,
+                        .proxy = own->metadata_proxy,
+                        .strangers = conf->secure,
+                        .max = max,
+                        .timeout = TIMEOUT };
     mcp_fetched_t got = { 0 };
     int rc;
 
@@ -161,10 +172,12 @@ static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, a
     rc = mcp_fetch(p, &ask, &got, res);
     mcp_gate_leave(cache.gate);
     if (rc == HTTP_SERVICE_UNAVAILABLE) {
-        return mcp_fail(res, rc, "temporarily_unavailable", "the client's document cannot be fetched now", res->log);
+        return mcp_fail(res, rc, "temporarily_unavailable",
+                        "the client's document cannot be fetched now", res->log);
     }
     if (rc != OK) {
-        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client", "the client's document cannot be used", res->log);
+        return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",
+                        "the client's document cannot be used", res->log);
     }
     if (got.status >= 500 || got.status == HTTP_TOO_MANY_REQUESTS) {
         return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
@@ -176,15 +189,17 @@ static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, a
         return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",
                         "the URL does not answer with a JSON document (status 200, no redirect)",
                         apr_psprintf(p, "%s answered %d, %s", url, got.status,
-                                     got.content_type ? mcp_log_text(p, got.content_type) : "no type"));
+                                     got.content_type ? mcp_log_text(p, got.content_type)
+                                                      : "no type"));
     }
     *text = got.body;
     keep(url, got.body, apr_time_now(), age_of(p, got.cache_control));
     return OK;
 }
 
-int mcp_client_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, apr_size_t max,
-                        apr_interval_time_t newer, const char **text, mcp_result_t *res)
+int mcp_client_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url,
+                        apr_size_t max, apr_interval_time_t newer, const char **text,
+                        mcp_result_t *res)
 {
     apr_time_t now = apr_time_now(), fetched = 0, expires = 0;
     const char *old = look(p, url, &fetched, &expires);

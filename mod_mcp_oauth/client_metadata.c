@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client ID Metadata Documents: a client_id that is the https URL of what the client says about itself
- * (AS-20 to AS-27; draft-ietf-oauth-client-id-metadata-document). */
+/* Client ID Metadata Documents: a client_id that is the https URL of what the client says about
+ * itself (AS-20 to AS-27; draft-ietf-oauth-client-id-metadata-document). */
 
 #include "oauth.h"
 
@@ -32,16 +32,19 @@ static int refuse(mcp_result_t *res, const char *why, const char *log)
 }
 
 /* Is the URL one that a client_id may be (AS-22)? */
-static int check_url(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id, mcp_url_t *url,
-                     mcp_result_t *res)
+static int check_url(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                     mcp_url_t *url, mcp_result_t *res)
 {
-    if (mcp_url_parse(p, client_id, url) != APR_SUCCESS || strcmp(url->scheme, "https") || url->has_userinfo
-        || url->fragment || !*url->path || !strcmp(url->path, "/") || mcp_url_has_dot_segments(url->path)) {
-        return refuse(res, "client_id is not the URL of a metadata document: https with a path, without dot "
-                           "segments, fragment and user information",
+    if (mcp_url_parse(p, client_id, url) != APR_SUCCESS || strcmp(url->scheme, "https")
+        || url->has_userinfo || url->fragment || !*url->path || !strcmp(url->path, "/")
+        || mcp_url_has_dot_segments(url->path)) {
+        return refuse(res,
+                      "client_id is not the URL of a metadata document: https with a path, "
+                      "without dot segments, fragment and user information",
                       NULL);
     }
-    if (conf->clients->metadata_hosts && !mcp_host_listed(conf->clients->metadata_hosts, url->host)) {
+    if (conf->clients->metadata_hosts
+        && !mcp_host_listed(conf->clients->metadata_hosts, url->host)) {
         return refuse(res, "clients of that host are not admitted here",
                       apr_psprintf(p, "%s is not in MCPOAuthClientMetadataHosts", url->host));
     }
@@ -60,27 +63,30 @@ static const char *pinned(const mcp_clients_conf_t *conf, const char *url)
     return NULL;
 }
 
-/* How the client proves itself at the token endpoint (AS-24): by nothing or by its own key, never by a shared secret. */
+/* How the client proves itself at the token endpoint (AS-24): by nothing or by its own key, never
+ * by a shared secret. */
 static int take_auth(const json_t *doc, mcp_client_t *client, mcp_result_t *res)
 {
     const char *method = mcp_json_str(doc, "token_endpoint_auth_method");
 
     if (json_object_get(doc, "client_secret") || json_object_get(doc, "client_secret_expires_at")
         || (method && strcmp(method, "none") && strcmp(method, "private_key_jwt"))) {
-        return refuse(res, "a metadata document must not name a client secret; token_endpoint_auth_method may be none "
-                           "or private_key_jwt",
+        return refuse(res,
+                      "a metadata document must not name a client secret; "
+                      "token_endpoint_auth_method may be none or private_key_jwt",
                       NULL);
     }
     client->auth_method = method ? method : "none";
     client->jwks_uri = mcp_json_str(doc, "jwks_uri");
-    if (!strcmp(client->auth_method, "private_key_jwt") && !client->jwks_uri && !json_object_get(doc, "jwks")) {
+    if (!strcmp(client->auth_method, "private_key_jwt") && !client->jwks_uri
+        && !json_object_get(doc, "jwks")) {
         return refuse(res, "private_key_jwt needs jwks or jwks_uri in the metadata document", NULL);
     }
     return OK;
 }
 
-static int take_redirects(apr_pool_t *p, const mcp_oauth_conf_t *conf, const json_t *doc, mcp_client_t *client,
-                          mcp_result_t *res)
+static int take_redirects(apr_pool_t *p, const mcp_oauth_conf_t *conf, const json_t *doc,
+                          mcp_client_t *client, mcp_result_t *res)
 {
     const json_t *uris = json_object_get(doc, "redirect_uris");
     size_t size = json_array_size(uris);
@@ -92,17 +98,20 @@ static int take_redirects(apr_pool_t *p, const mcp_oauth_conf_t *conf, const jso
     for (size_t i = 0; i < size; i++) {
         const char *uri = json_string_value(json_array_get(uris, i));
 
-        /* One that we would not admit is passed over: it cannot be asked for, and the others are still good. */
+        /* One that we would not admit is passed over: it cannot be asked for, and the others are
+         * still good. */
         if (uri && !mcp_redirect_check(p, uri, conf->schemes)) {
             APR_ARRAY_PUSH(client->redirect_uris, const char *) = uri;
         }
     }
-    return client->redirect_uris->nelts ? OK : refuse(res, "no redirect URI of the metadata document is admitted", NULL);
+    return client->redirect_uris->nelts
+               ? OK
+               : refuse(res, "no redirect URI of the metadata document is admitted", NULL);
 }
 
 /* What the document says, if it is good. */
-static int read_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id, const char *text,
-                         mcp_client_t *client, mcp_result_t *res)
+static int read_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
+                         const char *text, mcp_client_t *client, mcp_result_t *res)
 {
     const json_t *doc = mcp_json_parse(p, text, strlen(text), MCP_METADATA_MAX);
     const char *id = doc ? mcp_json_str(doc, "client_id") : NULL, *name;
@@ -133,7 +142,9 @@ int mcp_client_from_metadata(apr_pool_t *p, const mcp_oauth_conf_t *conf, const 
     int rc;
 
     if (!conf->clients->metadata && !copy) {
-        return refuse(res, "client_id is a URL, and metadata documents of clients are not used here", NULL);
+        return refuse(res,
+                      "client_id is a URL, and metadata documents of clients are not used here",
+                      NULL);
     }
     rc = check_url(p, conf, client_id, &url, res);
     if (rc == OK && !copy) {

@@ -152,8 +152,9 @@ static int check_uris(apr_pool_t *p, const json_t *body, mcp_result_t *res)
     return OK;
 }
 
-/* The member that names the client: the plain one, else the English one, else the first in any language (RFC 7591
- * section 2.2: "client_name#ja"). One is kept, since a client_id carries its registration. */
+/* The member that names the client: the plain one, else the English one, else the first in any
+ * language (RFC 7591 section 2.2: "client_name#ja"). One is kept, since a client_id carries its
+ * registration. */
 static const char *name_member(const json_t *body)
 {
     const char *key, *found = "client_name";
@@ -271,7 +272,8 @@ static int check_caller(request_rec *r, const mcp_oauth_conf_t *conf, mcp_result
     const char *header = apr_table_get(r->headers_in, "Authorization");
 
     if (conf->clients->registration == MCP_REGISTRATION_OFF) {
-        return mcp_fail(res, HTTP_FORBIDDEN, "access_denied", "clients cannot register themselves here", NULL);
+        return mcp_fail(res, HTTP_FORBIDDEN, "access_denied",
+                        "clients cannot register themselves here", NULL);
     }
     if (conf->clients->registration == MCP_REGISTRATION_TOKEN
         && (!header || ap_cstr_casecmpn(header, "Bearer ", 7)
@@ -282,13 +284,14 @@ static int check_caller(request_rec *r, const mcp_oauth_conf_t *conf, mcp_result
                         "registration needs an initial access token from the administrator", NULL);
     }
     return mcp_clients_limit(r, conf, MCP_LIMIT_REGISTER, NULL)
-               ? mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable", "too many registrations; try again later",
-                          NULL)
+               ? mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
+                          "too many registrations; try again later", NULL)
                : OK;
 }
 
 /* Many people register from behind one address, but each at the application that they use. */
-static int check_rate(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client, mcp_result_t *res)
+static int check_rate(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                      mcp_result_t *res)
 {
     const char *uri = APR_ARRAY_IDX(client->redirect_uris, 0, const char *);
     mcp_url_t url;
@@ -318,7 +321,8 @@ int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                     "registration is a POST");
     }
     if (check_caller(r, conf, &res) == OK && read_request(r, &body, &res) == OK
-        && read_client(r, conf, body, &client, &res) == OK && check_rate(r, conf, &client, &res) == OK) {
+        && read_client(r, conf, body, &client, &res) == OK
+        && check_rate(r, conf, &client, &res) == OK) {
         id = mcp_client_seal(r->pool, conf, &client);
         if (!id) {
             mcp_fail(&res, HTTP_BAD_REQUEST, "invalid_client_metadata",
