@@ -32,8 +32,7 @@ static int refuse(mcp_result_t *res, const char *why, const char *log)
 }
 
 /* Is the URL one that a client_id may be (AS-22)? */
-static int check_url(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
-                     mcp_url_t *url, mcp_result_t *res)
+static int check_url(apr_pool_t *p, const char *client_id, mcp_url_t *url, mcp_result_t *res)
 {
     if (mcp_url_parse(p, client_id, url) != APR_SUCCESS || strcmp(url->scheme, "https")
         || url->has_userinfo || url->fragment || !*url->path || !strcmp(url->path, "/")
@@ -43,12 +42,17 @@ static int check_url(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *cl
                       "without dot segments, fragment and user information",
                       NULL);
     }
-    if (conf->clients->metadata_hosts
-        && !mcp_host_listed(conf->clients->metadata_hosts, url->host)) {
-        return refuse(res, "clients of that host are not admitted here",
-                      apr_psprintf(p, "%s is not in MCPOAuthClientMetadataHosts", url->host));
-    }
     return OK;
+}
+
+/* Does the administrator trust what that host says of its clients (AS-27)? */
+static int check_host(apr_pool_t *p, const mcp_clients_conf_t *conf, const char *host,
+                      mcp_result_t *res)
+{
+    return !conf->metadata_hosts || mcp_host_listed(conf->metadata_hosts, host)
+               ? OK
+               : refuse(res, "clients of that host are not admitted here",
+                        apr_psprintf(p, "%s is not in MCPOAuthClientMetadataHosts", host));
 }
 
 static const char *pinned(const mcp_clients_conf_t *conf, const char *url)
@@ -146,7 +150,10 @@ int mcp_client_from_metadata(apr_pool_t *p, const mcp_oauth_conf_t *conf, const 
                       "client_id is a URL, and metadata documents of clients are not used here",
                       NULL);
     }
-    rc = check_url(p, conf, client_id, &url, res);
+    rc = check_url(p, client_id, &url, res);
+    if (rc == OK && !copy) { /* a copy was reviewed, wherever it comes from */
+        rc = check_host(p, conf->clients, url.host, res);
+    }
     if (rc == OK && !copy) {
         rc = mcp_client_document(p, conf, client_id, MCP_METADATA_MAX, 0, &text, res);
     }

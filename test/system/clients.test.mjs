@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import http from 'node:http';
 import https from 'node:https';
+import { connect } from 'node:net';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { suite } from './lib/suite.mjs';
@@ -19,10 +21,11 @@ const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 async function startHost(world) {
     const key = `${world.httpd.root}/conf/host.key`, cert = `${world.httpd.root}/conf/host.crt`;
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert], { stdio: 'ignore' });
-    const host = { cert, asked: [], answers: {} };
+        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:app.example,DNS:*.trusted.example', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    const host = { cert, asked: [], names: [], answers: {} };
     const server = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (req, res) => {
         host.asked.push(req.url);
+        host.names.push(req.socket.servername);
         const { status = 200, type = 'application/json', headers = {}, body } = host.answers[req.url] ?? { status: 404, body: '{}' };
         res.writeHead(status, { 'Content-Type': type, ...headers });
         res.end(typeof body === 'string' ? body : JSON.stringify(body));
@@ -38,6 +41,29 @@ async function startHost(world) {
         return id;
     };
     return host;
+}
+
+/** An egress proxy that knows one address for each name: the client's host. `asked` is what it was told to connect to. */
+async function startProxy(port) {
+    const proxy = { asked: [] };
+    const sockets = new Set();
+    const server = http.createServer((req, res) => res.writeHead(405).end());
+    server.on('connect', (req, socket, head) => {
+        proxy.asked.push(req.url);
+        const onward = connect(port, '127.0.0.1', () => {
+            socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+            onward.write(head);
+            onward.pipe(socket).pipe(onward);
+        });
+        for (const one of [socket, onward]) {
+            sockets.add(one);
+            one.on('error', () => {}).once('close', () => { socket.destroy(); onward.destroy(); });
+        }
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    proxy.url = `http://127.0.0.1:${server.address().port}`;
+    proxy.close = () => new Promise((resolve) => { for (const one of sockets) one.destroy(); server.close(resolve); });
+    return proxy;
 }
 
 function known(world, clientId, options) {
@@ -70,7 +96,11 @@ suite('client ID metadata documents', {
         host = await startHost(world);
         await world.httpd.file('conf/pinned.json', JSON.stringify({ client_id: 'https://pinned.example/client', client_name: 'Pinned', redirect_uris: ['http://127.0.0.1/callback'] }));
         world.options.directives = `MCPOAuthClientMetadataCAFile ${host.cert}
-MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json`;
+MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json
+<MCPOAuthClient remote-signer>
+    MCPOAuthClientRedirectURI http://127.0.0.1/callback
+    MCPOAuthClientJWKS ${host.url}/signer-jwks
+</MCPOAuthClient>`;
     },
 }, async (it, world) => {
     await it('are advertised, and sign in as a registered client does, without registering (AS-20, AS-21, AS-27, CP-13)', async () => {
@@ -169,6 +199,19 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         assert.equal((await client.refresh(response.json().refresh_token, { client_assertion_type: ASSERTION, client_assertion: next })).status, 200);
     });
 
+    await it('a configured client\'s keys may be where it says (jwks_uri), with a body that is no key set refused', async () => {
+        const client = known(world, 'remote-signer');
+        const claims = { iss: 'remote-signer', sub: 'remote-signer', aud: world.base };
+        const { code } = await client.authorize(world.person());
+        const redeem = () => client.redeem(code, { client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, claims) });
+        assert.equal((await redeem()).json().error, 'invalid_client', '404 at its jwks_uri');
+        host.answers['/signer-jwks'] = { body: { keys: 'none' } };
+        assert.equal((await redeem()).json().error, 'invalid_client');
+        host.answers['/signer-jwks'] = { body: jwks };
+        const response = await redeem();
+        assert.equal(response.status, 200, response.text);
+    });
+
     await it('a reviewed copy serves without the network (field lesson 16)', async () => {
         const response = await tokens(world, known(world, 'https://pinned.example/client'));
         assert.equal(response.status, 200, response.text);
@@ -211,6 +254,148 @@ ${providerSection(world)}`,
         assert.deepEqual(host.asked, [], 'the host heard nothing');
     });
     await host.close();
+});
+
+let proxy;
+
+suite('client ID metadata documents by an egress proxy, from listed hosts', {
+    backend: false,
+    before: async (world) => {
+        host = await startHost(world);
+        proxy = await startProxy(host.port);
+        await world.httpd.file('conf/pinned.json', JSON.stringify({ client_id: 'https://pinned.example/client', client_name: 'Pinned', redirect_uris: ['http://127.0.0.1/callback'] }));
+    },
+    site: (world) => `
+MCPKeyFile ${world.keyFile}
+MCPStore shmcb
+MCPIssuer https://gateway.example
+MCPResource https://gateway.example/mcp
+MCPOAuth On
+MCPOAuthClientMetadataProxy ${proxy.url}
+MCPOAuthClientMetadataHosts App.Example *.trusted.example
+MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json
+MCPOAuthClientMetadataCAFile ${host.cert}
+${providerSection(world)}`,
+}, async (it, world) => {
+    const open = (id) => request(known(world, id, { resource: 'https://gateway.example/mcp' }).authorizeUrl());
+    const document = (id) => {
+        host.answers[new URL(id).pathname] = { body: { client_id: id, client_name: 'Documented', redirect_uris: ['http://127.0.0.1/callback'] } };
+        return id;
+    };
+
+    await it('the proxy is told the name, the host is asked for it by TLS, and its certificate is checked (AS-25, field lesson 16)', async () => {
+        const response = await open(document('https://app.example/one'));
+        assert.equal(response.status, 200, response.text);
+        assert.match(response.text, /described by <strong>app\.example<\/strong>/);
+        assert.deepEqual(proxy.asked, ['app.example:443']);
+        assert.deepEqual(host.names, ['app.example'], 'SNI');
+        assert.equal((await open(document('https://a.trusted.example/two'))).status, 200);
+        // a name that the wildcard of the list covers, and that of the certificate does not
+        assert.equal((await open(document('https://a.b.trusted.example/three'))).status, 400);
+        assert.deepEqual(host.asked, ['/one', '/two']);
+    });
+
+    await it('a host that is not listed is not asked, at a dot only (AS-27, T39)', async () => {
+        const before = proxy.asked.length;
+        for (const name of ['evil.example', 'nottrusted.example', 'trusted.example', 'app.example.evil.example', 'xapp.example', 'a.trusted.example.']) {
+            const response = await open(document(`https://${name}/four`));
+            assert.equal(response.status, 400, name);
+            assert.match(response.headers['content-type'], /text\/html/);
+        }
+        assert.equal(proxy.asked.length, before);
+    });
+
+    await it('a reviewed copy needs no listed host', async () => {
+        assert.match((await open('https://pinned.example/client')).text, /Pinned/);
+    });
+
+    await proxy.close();
+    await it('a proxy that is gone is an outage', async () => {
+        world.httpd.announce('MCP0201');
+        assert.equal((await open('https://app.example/five')).status, 503);
+    });
+    await host.close();
+});
+
+const limited = (forwarded) => (world) => `
+MCPKeyFile ${world.keyFile}
+MCPStore shmcb
+MCPIssuer ${world.base}
+MCPResource ${world.base}/mcp
+MCPOAuth On
+MCPOAuthLimit register 2/3600s
+MCPOAuthLimitShared 160.79.104.0/21 2001:db8:aaaa::/48
+${forwarded ? 'RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1' : ''}
+${providerSection(world)}`;
+
+suite('limits by address', { backend: false, provider: false, httpd: { modules: ['remoteip'] }, site: limited(false) }, async (it, world) => {
+    /** Statuses of `n` registrations from an address, each at an application of its own unless `one`. */
+    let count = 0;
+    const statuses = async (from, n, one) => {
+        const all = [];
+        for (let i = 0; i < n; i++) {
+            const response = await request(`${world.base}/register`, {
+                json: { redirect_uris: [one ?? `https://app${count++}.example/cb`] },
+                headers: typeof from === 'string' ? { 'X-Forwarded-For': from } : from,
+            });
+            all.push(response.status);
+            if (response.status === 429) assert.ok(Number(response.headers['retry-after']) >= 1);
+        }
+        return all;
+    };
+    const passed = async (...args) => (await statuses(...args)).filter((status) => status === 201).length;
+
+    await it('what a client says of its address counts for nothing (T31)', async () => {
+        let all = 0;
+        for (let i = 0; i < 24; i++) all += await passed({ 'X-Forwarded-For': `198.51.100.${i}`, 'X-Real-IP': `198.51.100.${i}`, 'Forwarded': `for=198.51.100.${i}`, 'Client-IP': `198.51.100.${i}` }, 1);
+        assert.equal(all, 20, 'ten times the rate, from one address');
+    });
+
+    await world.httpd.configure(limited(true)(world));
+    await world.httpd.graceful();
+
+    await it('behind a proxy that mod_remoteip trusts its word counts, and nothing before it (T31)', async () => {
+        assert.equal(await passed('198.51.100.1', 22), 20);
+        assert.equal(await passed('198.51.100.2', 1), 1, 'another address is not concerned');
+        let all = 0;
+        for (let i = 0; i < 24; i++) all += await passed(`203.0.113.${i}, 198.51.100.3`, 1);
+        assert.equal(all, 20, 'only the last one is from the proxy');
+    });
+
+    await it('an IPv6 address counts as its /64, a v4-mapped one as what it is (T31)', async () => {
+        let all = 0;
+        for (let i = 0; i < 24; i++) all += await passed(`2001:db8:1:2:${i}:${i}::1`, 1);
+        assert.equal(all, 20);
+        assert.equal(await passed('2001:db8:1:3::1', 1), 1, 'the next /64');
+        assert.equal(await passed('::ffff:198.51.100.1', 1), 0, 'used up as 198.51.100.1');
+    });
+
+    await it('MCPOAuthLimitShared: behind a shared address each application is counted by itself alone (field lesson 22)', async () => {
+        for (const address of ['160.79.104.10', '160.79.111.255', '2001:db8:aaaa:1::1']) {
+            assert.equal(await passed(address, 24), 24, address);
+            assert.deepEqual(await statuses(address, 3, 'https://one.example/cb'), [201, 201, 429], address);
+        }
+        assert.equal(await passed('160.79.112.1', 22), 20, 'the next address is not of the range');
+    });
+});
+
+suite('a blocked client', { backend: false }, async (it, world) => {
+    await it('MCPOAuthBlockClient: neither signs in nor refreshes, and is told as an unknown one; others go on', async () => {
+        const [bad, good] = [0, 1].map(() => new OAuthClient(world, { resource: `${world.base}/echo` }));
+        const [tokens, others] = [await bad.signIn(), await good.signIn()];
+        const key = createHash('sha256').update(bad.clientId).digest().subarray(0, 16).toString('base64url');
+        assert.match(world.httpd.log(), new RegExp(`registered client=${key} `), 'the log names it so');
+        await world.httpd.configure(world.httpd.site.replace('MCPOAuth On', `MCPOAuth On\nMCPOAuthBlockClient ${key}`));
+        await world.httpd.graceful();
+        const page = await request(bad.authorizeUrl());
+        assert.equal(page.status, 400);
+        assert.match(page.headers['content-type'], /text\/html/);
+        const refused = await bad.refresh(tokens.refresh_token);
+        assert.equal(refused.status, 401);
+        assert.equal(refused.json().error, 'invalid_client');
+        assert.equal((await request(good.authorizeUrl())).status, 200);
+        assert.equal((await good.refresh(others.refresh_token)).status, 200);
+    });
 });
 
 const SECRET = 'correct horse battery staple';

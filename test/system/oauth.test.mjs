@@ -28,7 +28,7 @@ function redisKeys(port) {
 suite('metadata', { backend: false }, async (it, world) => {
     const { base } = world;
 
-    await it('is found in every place, with the issuer byte for byte (AS-2, AS-3, AS-4, AS-10, T18, AS-16, AS-19)', async () => {
+    await it('is found in every place, with the issuer byte for byte (AS-2, AS-3, AS-4, AS-10, T18, AS-16)', async () => {
         const places = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration',
             '/.well-known/oauth-authorization-server/mcp', '/mcp/.well-known/openid-configuration'];
         for (const place of places) {
@@ -75,8 +75,51 @@ suite('metadata', { backend: false }, async (it, world) => {
         }
     });
 
+    await it('a client of 2025-03-26 that reads no metadata signs in by the default endpoints at the origin (AS-19)', async () => {
+        const post = (path, body) => request(base + path, body);
+        const registered = await post('/register', { json: { redirect_uris: ['http://127.0.0.1:4711/cb'], client_name: 'old' } });
+        assert.equal(registered.status, 201, registered.text);
+        const { client_id: id } = registered.json();
+        const { verifier, challenge: code_challenge } = pkce();
+        const url = new URL('/authorize', base);
+        url.search = new URLSearchParams({ response_type: 'code', client_id: id, redirect_uri: 'http://127.0.0.1:4711/cb', code_challenge, code_challenge_method: 'S256', state: 's' });
+        const answer = new URL(await world.person().visit(url.href)).searchParams;
+        assert.equal(answer.get('state'), 's');
+        const response = await post('/token', { body: { grant_type: 'authorization_code', code: answer.get('code'), client_id: id, redirect_uri: 'http://127.0.0.1:4711/cb', code_verifier: verifier } });
+        assert.equal(response.status, 200, response.text);
+        // it named no resource: what it got is for the first one, and for that only
+        assert.equal(await call(world, response.json().access_token, '/mcp'), 200);
+        assert.equal(await call(world, response.json().access_token, '/echo'), 401);
+    });
+
+    await it('errors are JSON that web pages may read, on every endpoint for machines (field lesson 18)', async () => {
+        for (const [path, options, status] of [
+            ['/register', { json: {} }, 400], ['/register', {}, 405], ['/token', { body: {} }, 400], ['/token', {}, 405],
+            ['/token', { body: { grant_type: 'refresh_token', refresh_token: 'x', client_id: 'x' } }, 401],
+            ['/revoke', { body: { token: 'x' } }, 401], ['/revoke', {}, 405], ['/jwks', { body: {} }, 405],
+            ['/.well-known/openid-configuration/x', {}, 404], ['/.well-known/oauth-protected-resource/x', {}, 404],
+        ]) {
+            const response = await request(base + path, { ...options, headers: { Origin: 'https://inspector.example' } });
+            assert.equal(response.status, status, `${path}: ${response.text}`);
+            assert.match(response.headers['content-type'], /^application\/json/, path);
+            assert.equal(response.headers['access-control-allow-origin'], '*', path);
+            assert.equal(response.headers['access-control-allow-credentials'], undefined, path);
+            assert.match(response.headers['access-control-expose-headers'], /WWW-Authenticate/i, path);
+            assert.ok(error(response), path);
+        }
+    });
+
+    await it('pages are no place for scripts of other origins: no CORS at /authorize and /consent', async () => {
+        for (const path of ['/authorize', '/consent']) {
+            const response = await request(base + path, { method: 'OPTIONS', headers: { Origin: 'https://inspector.example', 'Access-Control-Request-Method': 'POST' } });
+            assert.equal(response.status, 405, path);
+            assert.equal(response.headers['access-control-allow-origin'], undefined, path);
+        }
+    });
+
     await it('answers preflights with what browser clients send (W19, TR-20), HEAD, and refuses other methods', async () => {
-        for (const place of ['/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource/mcp', '/register', '/token']) {
+        for (const place of ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration', '/mcp/.well-known/openid-configuration',
+            '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp', '/jwks', '/register', '/token', '/revoke']) {
             const preflight = await request(base + place, {
                 method: 'OPTIONS',
                 headers: { Origin: 'https://inspector.example', 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'mcp-protocol-version' },
@@ -84,7 +127,7 @@ suite('metadata', { backend: false }, async (it, world) => {
             assert.equal(preflight.status, 204, place);
             assert.equal(preflight.headers['access-control-allow-origin'], '*');
             assert.match(preflight.headers['access-control-allow-headers'], /MCP-Protocol-Version/i);
-            assert.match(preflight.headers['access-control-allow-methods'], /register|token/.test(place) ? /POST/ : /GET/);
+            assert.match(preflight.headers['access-control-allow-methods'], /register|token|revoke/.test(place) ? /POST/ : /GET/);
         }
         assert.equal((await request(`${base}/.well-known/oauth-authorization-server`, { method: 'HEAD' })).status, 200);
         for (const place of ['/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource']) {
@@ -122,10 +165,15 @@ MCPOAuth On
         assert.deepEqual(prm.json().authorization_servers, [`${world.base}/tenant`]);
     });
 
-    await it('and its endpoints are below that path only', async () => {
+    await it('and its endpoints are below that path only; who drops the path finds them by the metadata at the root (AS-19)', async () => {
         const json = { redirect_uris: ['http://127.0.0.1/cb'] };
         assert.equal((await request(`${world.base}/tenant/register`, { json })).status, 201);
-        assert.equal((await request(`${world.base}/register`, { json })).status, 404);
+        for (const path of ['/register', '/token', '/authorize']) {
+            assert.equal((await request(world.base + path, { method: path === '/authorize' ? 'GET' : 'POST' })).status, 404, path);
+        }
+        const root = (await request(`${world.base}/.well-known/oauth-authorization-server`)).json();
+        assert.equal(root.issuer, `${world.base}/tenant`);
+        assert.equal(root.registration_endpoint, `${world.base}/tenant/register`);
     });
 });
 
@@ -461,6 +509,26 @@ suite('consent', { backend: false }, async (it, world) => {
         assert.match(tx[0], /HttpOnly/);
         assert.match(tx[0], /SameSite=Lax/);
         assert.ok(tx[0].length < 4096);
+    });
+
+    await it('login_hint and prompt=login or select_account reach the provider; consent and what is unknown stay here', async () => {
+        const asked = async (changes) => {
+            const person = world.person();
+            const { form } = await person.visit(client.authorizeUrl(changes), { pause: 'consent' });
+            const answer = await post(person, form);
+            assert.equal(answer.status, 303);
+            return new URL(answer.headers.location).searchParams;
+        };
+        for (const [changes, prompt, hint] of [
+            [{}, null, null], [{ login_hint: 'erika@example.org' }, null, 'erika@example.org'],
+            [{ prompt: 'login', login_hint: 'a+b@example.org' }, 'login', 'a+b@example.org'], [{ prompt: 'select_account' }, 'select_account', null],
+            [{ prompt: 'consent' }, null, null], [{ prompt: 'consent login' }, 'login', null], [{ prompt: 'create' }, null, null],
+            [{ login_hint: 'x\r\nSet-Cookie: a=b' }, null, null], [{ login_hint: 'x'.repeat(257) }, null, null], [{ login_hint: '' }, null, null],
+        ]) {
+            const params = await asked(changes);
+            assert.equal(params.get('prompt'), prompt, JSON.stringify(changes));
+            assert.equal(params.get('login_hint'), hint, JSON.stringify(changes));
+        }
     });
 
     await it('is refused without the form, with a forged or an altered one (CP-7, T29)', async () => {
