@@ -9,6 +9,7 @@
 
 #include "mcp_url.h"
 #include "mcp_util.h"
+#include "upstream/provider_config.h"
 
 /* Private-use schemes that MCP clients in use register (field-lessons 2). PKCE protects a code that
  * another application on the device might catch; an administrator narrows the list with

@@ -111,6 +111,7 @@ static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider
         .url = url,
         .ca_pem = provider->ca_pem,
         .ca_file = provider->ca_file,
+        .proxy = provider->proxy,
         .max = cache->max,
         .timeout = timeout,
     };

@@ -176,6 +176,7 @@ static void set_reach(CURL *curl, const mcp_fetch_t *ask, receiver_t *in)
     /* Neither http_proxy nor its kin. A proxy that is configured resolves names itself, and has to know what it lets
      * through. */
     curl_easy_setopt(curl, CURLOPT_PROXY, ask->proxy ? ask->proxy : "");
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, ""); /* nor no_proxy: what is configured holds for every host */
     if (ask->strangers) {
         /* Never over a connection that was made for somebody who may go where strangers must not. */
         curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);

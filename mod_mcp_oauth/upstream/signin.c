@@ -54,8 +54,14 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
     apr_table_setn(params, "nonce", in->nonce);
     apr_table_setn(params, "code_challenge", mcp_sha256_b64url(r->pool, in->code_verifier));
     apr_table_setn(params, "code_challenge_method", "S256");
+    apr_table_overlap(params, provider->auth_params, APR_OVERLAP_TABLES_SET);
     if (in->prompt) {
-        apr_table_setn(params, "prompt", in->prompt);
+        const char *always = apr_table_get(provider->auth_params, "prompt");
+
+        apr_table_setn(params, "prompt",
+                       always && !mcp_list_has(always, in->prompt)
+                           ? apr_pstrcat(r->pool, in->prompt, " ", always, NULL)
+                           : in->prompt);
     }
     if (in->login_hint) {
         apr_table_setn(params, "login_hint", in->login_hint);
@@ -93,12 +99,21 @@ static int verify(request_rec *r, const mcp_provider_t *provider, const mcp_disc
     return OK;
 }
 
-static void describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, mcp_identity_t *identity)
+/* Who the claims speak of. @a subject: who it has to be, NULL at a sign-in. */
+static int describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, const char *subject,
+                    mcp_identity_t *identity, mcp_result_t *res)
 {
-    identity->subject =
-        apr_pstrcat(p, provider->name, "|", json_string_value(json_object_get(claims, "sub")), NULL);
-    identity->username = mcp_claims_username(p, claims);
+    const char *why = "sub is another person's", *who = mcp_claims_subject(p, claims, provider->subject_claims, &why);
+
+    identity->subject = who ? apr_pstrcat(p, provider->name, "|", who, NULL) : NULL;
+    if (!who || (subject && strcmp(subject, identity->subject))) {
+        identity->subject = NULL;
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
+                        apr_pstrcat(p, "identity refused: ", why, NULL));
+    }
+    identity->username = mcp_claims_username(p, claims, provider->username_claim);
     identity->claims = mcp_claims_filter(p, claims, provider->claims, MCP_CLAIMS_MAX);
+    return OK;
 }
 
 static void keep_tokens(const mcp_token_answer_t *answer, mcp_identity_t *identity)
@@ -160,8 +175,10 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
     expected.now = apr_time_now();
     rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
+        rc = describe(r->pool, provider, claims, NULL, identity, res);
+    }
+    if (rc == OK) {
         keep_tokens(&answer, identity);
-        describe(r->pool, provider, claims, identity);
     }
     return rc;
 }
@@ -183,11 +200,9 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
                    mcp_identity_t *identity, mcp_result_t *res)
 {
     const char *const secrets[] = { refresh_token, NULL };
-    const char *bar = subject ? strchr(subject, '|') : NULL;
     mcp_id_token_expected_t expected = {
         .issuer = provider->issuer,
         .client_id = provider->client_id,
-        .subject = bar ? bar + 1 : NULL,
         .now = apr_time_now(),
     };
     apr_table_t *params = apr_table_make(r->pool, 4);
@@ -217,7 +232,7 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     }
     rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
-        describe(r->pool, provider, claims, identity);
+        rc = describe(r->pool, provider, claims, subject, identity, res);
     }
     else if (rc == HTTP_SERVICE_UNAVAILABLE) {
         /* The provider has refreshed, and may have spent the old token: what it gave must not be lost because its keys

@@ -151,6 +151,7 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
         .url = doc->token_endpoint,
         .ca_pem = provider->ca_pem,
         .ca_file = provider->ca_file,
+        .proxy = provider->proxy,
         .max = ANSWER_MAX,
         .timeout = provider->timeout,
     };

@@ -13,6 +13,8 @@
 /* One <MCPProvider NAME> section. Secrets are references until mcp_upstream_post_config() reads them. */
 typedef struct {
     const char *name;            /* section's name; part of the subject */
+    const char *preset;          /* MCPProviderPreset, NULL when none */
+    const char *label;           /* MCPProviderLabel: for people; default the issuer's host */
     const char *issuer;          /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */
     const char *client_id;       /* MCPProviderClientID */
     const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
@@ -21,17 +23,22 @@ typedef struct {
                                     none without a secret, else what the provider's metadata offers */
     const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
     int scope_set;               /* it was written: asked for as it stands, whatever the provider's metadata says */
-    apr_array_header_t *claims;  /* MCPProviderClaims: names of id_token claims kept for policy */
+    apr_table_t *auth_params;    /* MCPProviderAuthParam: added to the authorization request */
+    apr_array_header_t *claims;  /* MCPProviderClaims: names or paths of claims kept for policy (const char *) */
+    apr_array_header_t *subject_claims; /* MCPProviderSubjectClaim; NULL: sub */
+    const char *username_claim;  /* MCPProviderUsernameClaim; NULL: preferred_username, else email, else name */
+    const char *proxy;           /* MCPProviderProxy: NULL none */
     const char *ca_file;         /* MCPProviderCAFile: PEM, instead of the system's */
     const char *ca_pem;          /* its content, after post_config */
     apr_interval_time_t timeout; /* MCPProviderTimeout: for each call, default 10 s */
+    apr_array_header_t *preset_claims, *preset_subject; /* of the preset, while the section is read */
     struct mcp_provider_state_t *state; /* caches and limits of this child, after child_init */
 } mcp_provider_t;
 
 /* What a person's sign-in, or a refresh of it, brought. All in the pool of the request. */
 typedef struct {
     const char *subject;       /* "provider|sub": stable, never reassigned */
-    const char *username;      /* preferred_username, else email, else name, else sub */
+    const char *username;      /* for people: MCPProviderUsernameClaim */
     const char *claims;        /* JSON object text with the kept claims; see MCP_CLAIMS_OVERAGE in id_token.h */
     const char *access_token;  /* upstream; NULL when none */
     const char *refresh_token; /* upstream; NULL when none */
@@ -48,37 +55,6 @@ typedef struct {
     const char *prompt;        /* NULL, or to be passed on: login, select_account, consent, none */
     const char *login_hint;    /* NULL or to be passed on */
 } mcp_upstream_request_t;
-
-/** Directives: <MCPProvider NAME> and what may stand in it; a part of mod_mcp_oauth's command table. */
-#define MCP_PROVIDER_COMMANDS(mod)                                                                     \
-    AP_INIT_RAW_ARGS("<MCPProvider", mcp_provider_section, (void *)(mod), RSRC_CONF,                   \
-                     "section: an identity provider"),                                                 \
-    AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF,              \
-                  "issuer URL of the provider"),                                                       \
-    AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF,         \
-                  "client_id of this gateway at the provider"),                                        \
-    AP_INIT_TAKE1("MCPProviderClientSecret", mcp_set_provider_client_secret, (void *)(mod), RSRC_CONF, \
-                  "its secret by reference: file:, env: or exec:"),                                    \
-    AP_INIT_TAKE1("MCPProviderAuthMethod", mcp_set_provider_auth_method, (void *)(mod), RSRC_CONF,     \
-                  "client_secret_basic, client_secret_post or none"),                                  \
-    AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF,                \
-                  "scopes asked of the provider"),                                                     \
-    AP_INIT_ITERATE("MCPProviderClaims", mcp_set_provider_claims, (void *)(mod), RSRC_CONF,            \
-                    "id_token claims to keep"),                                                        \
-    AP_INIT_TAKE1("MCPProviderCAFile", mcp_set_provider_ca_file, (void *)(mod), RSRC_CONF,             \
-                  "PEM file of the CA that vouches for the provider"),                                 \
-    AP_INIT_TAKE1("MCPProviderTimeout", mcp_set_provider_timeout, (void *)(mod), RSRC_CONF,            \
-                  "limit for each call to the provider")
-
-const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args);
-const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_client_id(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_client_secret(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_auth_method(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_scope(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_ca_file(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 
 /** pre_config/post_config duty: curl_global_init once, secrets read, sections checked. Errors are logged. */
 apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf);

@@ -2,7 +2,8 @@
 /* What the files of the upstream side share among themselves.
  *
  *   signin.c     the functions of upstream.h: where a person's sign-in meets the provider
- *   provider.c   directives, post_config, child_init
+ *   provider_section.c, provider_set.c, presets.c   directives (provider_config.h)
+ *   provider.c   post_config, child_init
  *   token_call.c the token endpoint: client authentication, answers, errors
  *   discovery.c  the provider's metadata
  *   jwks.c, id_token.c, claims.c   keys, tokens, claims; they know no request (id_token.h)

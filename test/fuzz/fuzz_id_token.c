@@ -66,7 +66,7 @@ static void check(apr_pool_t *p, const json_t *claims)
     REQUIRE(!strcmp(mcp_json_str(claims, "iss"), "https://a"));
     REQUIRE(mcp_json_str(claims, "sub") && !strcmp(mcp_json_str(claims, "nonce"), "n"));
     REQUIRE(mcp_json_int(claims, "exp", -1) > 1800000000 - MCP_ID_TOKEN_SKEW);
-    REQUIRE(strlen(mcp_claims_username(p, claims)) <= 256);
+    REQUIRE(strlen(mcp_claims_username(p, claims, NULL)) <= 256);
     for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         APR_ARRAY_PUSH(list, const char *) = names[i];
     }
