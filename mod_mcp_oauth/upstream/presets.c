@@ -6,10 +6,12 @@
 #include <apr_cstr.h>
 #include <apr_strings.h>
 
-/* Another preset is another table here and a line in presets[]. A line holds one directive as an administrator would
- * write it; lines with "{}" are left out where MCPProviderPreset has no argument. */
+/* Another preset is another table here and a line in presets[]. A line holds one directive as an
+ * administrator would write it; lines with "{}" are left out where MCPProviderPreset has no
+ * argument. */
 
-/* No offline_access: Google gives a refresh token for access_type=offline, and only when it has asked the person. */
+/* No offline_access: Google gives a refresh token for access_type=offline, and only when it has
+ * asked the person. */
 static const mcp_preset_line_t google[] = {
     { "MCPProviderLabel", "Google" },
     { "MCPProviderIssuer", "https://accounts.google.com" },
@@ -29,7 +31,8 @@ static const mcp_preset_line_t okta[] = {
     { NULL, NULL },
 };
 
-/* The issuer ends with a slash; names of claims of one's own are URLs and have to be named by hand. */
+/* The issuer ends with a slash; names of claims of one's own are URLs and have to be named by hand.
+ */
 static const mcp_preset_line_t auth0[] = {
     { "MCPProviderLabel", "Auth0" },
     { "MCPProviderIssuer", "https://{}/" },
@@ -91,13 +94,15 @@ static int argument_ok(const char *arg)
     apr_size_t len = strlen(arg);
 
     return len >= 1 && len <= 255 && arg[0] != '/' && arg[len - 1] != '/'
-           && strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:/") == len
+           && strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:/")
+                  == len
            && !strstr(arg, "://");
 }
 
-/* A directive at the place of @a preset, or NULL for one that needs the argument that is not there. */
-static ap_directive_t *one_line(apr_pool_t *p, const ap_directive_t *preset, const mcp_preset_line_t *line,
-                                const char *arg)
+/* A directive at the place of @a preset, or NULL for one that needs the argument that is not there.
+ */
+static ap_directive_t *one_line(apr_pool_t *p, const ap_directive_t *preset,
+                                const mcp_preset_line_t *line, const char *arg)
 {
     const char *hole = strstr(line->args, "{}");
     ap_directive_t *made;
@@ -107,8 +112,10 @@ static ap_directive_t *one_line(apr_pool_t *p, const ap_directive_t *preset, con
     }
     made = apr_pcalloc(p, sizeof(*made));
     made->directive = line->directive;
-    made->args = hole ? apr_pstrcat(p, apr_pstrmemdup(p, line->args, (apr_size_t)(hole - line->args)), arg, hole + 2, NULL)
-                      : line->args;
+    made->args =
+        hole ? apr_pstrcat(p, apr_pstrmemdup(p, line->args, (apr_size_t)(hole - line->args)), arg,
+                           hole + 2, NULL)
+             : line->args;
     made->filename = preset->filename;
     made->line_num = preset->line_num;
     made->parent = preset->parent;
@@ -117,12 +124,14 @@ static ap_directive_t *one_line(apr_pool_t *p, const ap_directive_t *preset, con
 
 const char *mcp_preset_lines(apr_pool_t *p, const ap_directive_t *directive, ap_directive_t **lines)
 {
-    const char *args = directive->args, *name = ap_getword_conf(p, &args), *arg = ap_getword_conf(p, &args);
+    const char *args = directive->args, *name = ap_getword_conf(p, &args),
+               *arg = ap_getword_conf(p, &args);
     const mcp_preset_t *preset = mcp_preset_find(name);
 
     *lines = NULL;
     if (!preset) {
-        return apr_psprintf(p, "MCPProviderPreset knows %s, and no \"%s\"", mcp_preset_names(p), name);
+        return apr_psprintf(p, "MCPProviderPreset knows %s, and no \"%s\"", mcp_preset_names(p),
+                            name);
     }
     if (!*arg) {
         arg = NULL;
@@ -131,8 +140,9 @@ const char *mcp_preset_lines(apr_pool_t *p, const ap_directive_t *directive, ap_
         return apr_psprintf(p, "MCPProviderPreset %s takes nothing after the name", preset->name);
     }
     if (arg && !argument_ok(arg)) {
-        return apr_psprintf(p, "MCPProviderPreset %s takes %s: \"%s\" is none; no scheme, and no slash at the end",
-                            preset->name, preset->argument, arg);
+        return apr_psprintf(
+            p, "MCPProviderPreset %s takes %s: \"%s\" is none; no scheme, and no slash at the end",
+            preset->name, preset->argument, arg);
     }
     for (const mcp_preset_line_t *line = preset->lines; line->directive; line++) {
         ap_directive_t *made = one_line(p, directive, line, arg);

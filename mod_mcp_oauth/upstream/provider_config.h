@@ -11,16 +11,19 @@
 
 /* ---- presets.c ---- */
 
-/* One directive that a preset writes, as an administrator would. "{}" stands for what follows the preset's name. */
+/* One directive that a preset writes, as an administrator would. "{}" stands for what follows the
+ * preset's name. */
 typedef struct {
     const char *directive;
     const char *args;
 } mcp_preset_line_t;
 
-/* What is known of a product. Nothing but directives: all of it can be written by hand, and what is, prevails. */
+/* What is known of a product. Nothing but directives: all of it can be written by hand, and what
+ * is, prevails. */
 typedef struct {
     const char *name;
-    const char *argument; /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
+    const char
+        *argument;                  /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
     const mcp_preset_line_t *lines; /* ends with a NULL directive */
 } mcp_preset_t;
 
@@ -32,7 +35,8 @@ const char *mcp_preset_names(apr_pool_t *p);
 
 /**
  * The directives of a preset, to be walked before those that were written.
- * @param preset  the MCPProviderPreset directive; errors in the preset's lines are reported at its place
+ * @param preset  the MCPProviderPreset directive; errors in the preset's lines are reported at its
+ * place
  * @param lines  set to the first directive, NULL when there is none
  * @return NULL, or what is wrong with the directive
  */
@@ -57,7 +61,8 @@ const char *mcp_set_provider_client_id(cmd_parms *cmd, void *dummy, const char *
 const char *mcp_set_provider_client_secret(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_auth_method(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_scope(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_auth_param(cmd_parms *cmd, void *dummy, const char *name, const char *value);
+const char *mcp_set_provider_auth_param(cmd_parms *cmd, void *dummy, const char *name,
+                                        const char *value);
 const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_subject(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_username(cmd_parms *cmd, void *dummy, const char *arg);
@@ -66,36 +71,36 @@ const char *mcp_set_provider_ca_file(cmd_parms *cmd, void *dummy, const char *ar
 const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 
 /* A part of mod_mcp_oauth's command table. */
-#define MCP_PROVIDER_COMMANDS(mod)                                                                     \
-    AP_INIT_RAW_ARGS("<MCPProvider", mcp_provider_section, (void *)(mod), RSRC_CONF,                   \
-                     "section: where people sign in"),                                                 \
-    AP_INIT_TAKE12("MCPProviderPreset", mcp_set_provider_preset, (void *)(mod), RSRC_CONF,             \
-                   "product whose settings are known, and its host or tenant"),                        \
-    AP_INIT_TAKE1("MCPProviderLabel", mcp_set_provider_label, (void *)(mod), RSRC_CONF,                \
-                  "what people know the provider by"),                                                 \
-    AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF,              \
-                  "issuer URL of the provider"),                                                       \
-    AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF,         \
-                  "client_id of this gateway at the provider"),                                        \
-    AP_INIT_TAKE1("MCPProviderClientSecret", mcp_set_provider_client_secret, (void *)(mod), RSRC_CONF, \
-                  "its secret by reference: file:, env: or exec:"),                                    \
-    AP_INIT_TAKE1("MCPProviderAuthMethod", mcp_set_provider_auth_method, (void *)(mod), RSRC_CONF,     \
-                  "client_secret_basic, client_secret_post or none"),                                  \
-    AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF,                \
-                  "scopes asked of the provider"),                                                     \
-    AP_INIT_TAKE12("MCPProviderAuthParam", mcp_set_provider_auth_param, (void *)(mod), RSRC_CONF,       \
-                  "parameter that is added to the authorization request"),                             \
-    AP_INIT_ITERATE("MCPProviderClaims", mcp_set_provider_claims, (void *)(mod), RSRC_CONF,            \
-                    "claims to keep"),                                                                 \
-    AP_INIT_ITERATE("MCPProviderSubjectClaim", mcp_set_provider_subject, (void *)(mod), RSRC_CONF,     \
-                    "claims that together name a person for ever, default sub"),                       \
-    AP_INIT_TAKE1("MCPProviderUsernameClaim", mcp_set_provider_username, (void *)(mod), RSRC_CONF,     \
-                  "claim that holds a person's name for people"),                                      \
-    AP_INIT_TAKE1("MCPProviderProxy", mcp_set_provider_proxy, (void *)(mod), RSRC_CONF,                \
-                  "HTTP proxy by which the provider is reached"),                                      \
-    AP_INIT_TAKE1("MCPProviderCAFile", mcp_set_provider_ca_file, (void *)(mod), RSRC_CONF,             \
-                  "PEM file of the CA that vouches for the provider"),                                 \
-    AP_INIT_TAKE1("MCPProviderTimeout", mcp_set_provider_timeout, (void *)(mod), RSRC_CONF,            \
-                  "limit for each call to the provider")
+#define MCP_PROVIDER_COMMANDS(mod) \
+    AP_INIT_RAW_ARGS("<MCPProvider", mcp_provider_section, (void *)(mod), RSRC_CONF, \
+                     "section: where people sign in"), \
+        AP_INIT_TAKE12("MCPProviderPreset", mcp_set_provider_preset, (void *)(mod), RSRC_CONF, \
+                       "product whose settings are known, and its host or tenant"), \
+        AP_INIT_TAKE1("MCPProviderLabel", mcp_set_provider_label, (void *)(mod), RSRC_CONF, \
+                      "what people know the provider by"), \
+        AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF, \
+                      "issuer URL of the provider"), \
+        AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF, \
+                      "client_id of this gateway at the provider"), \
+        AP_INIT_TAKE1("MCPProviderClientSecret", mcp_set_provider_client_secret, (void *)(mod), \
+                      RSRC_CONF, "its secret by reference: file:, env: or exec:"), \
+        AP_INIT_TAKE1("MCPProviderAuthMethod", mcp_set_provider_auth_method, (void *)(mod), \
+                      RSRC_CONF, "client_secret_basic, client_secret_post or none"), \
+        AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF, \
+                      "scopes asked of the provider"), \
+        AP_INIT_TAKE12("MCPProviderAuthParam", mcp_set_provider_auth_param, (void *)(mod), \
+                       RSRC_CONF, "parameter that is added to the authorization request"), \
+        AP_INIT_ITERATE("MCPProviderClaims", mcp_set_provider_claims, (void *)(mod), RSRC_CONF, \
+                        "claims to keep"), \
+        AP_INIT_ITERATE("MCPProviderSubjectClaim", mcp_set_provider_subject, (void *)(mod), \
+                        RSRC_CONF, "claims that together name a person for ever, default sub"), \
+        AP_INIT_TAKE1("MCPProviderUsernameClaim", mcp_set_provider_username, (void *)(mod), \
+                      RSRC_CONF, "claim that holds a person's name for people"), \
+        AP_INIT_TAKE1("MCPProviderProxy", mcp_set_provider_proxy, (void *)(mod), RSRC_CONF, \
+                      "HTTP proxy by which the provider is reached"), \
+        AP_INIT_TAKE1("MCPProviderCAFile", mcp_set_provider_ca_file, (void *)(mod), RSRC_CONF, \
+                      "PEM file of the CA that vouches for the provider"), \
+        AP_INIT_TAKE1("MCPProviderTimeout", mcp_set_provider_timeout, (void *)(mod), RSRC_CONF, \
+                      "limit for each call to the provider")
 
 #endif

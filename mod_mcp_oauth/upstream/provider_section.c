@@ -13,8 +13,9 @@
 #define DEFAULT_SCOPE "openid profile email offline_access"
 #define CALL_TIMEOUT apr_time_from_sec(10)
 
-static const char *const default_claims[] = { "name", "email", "preferred_username", "roles",
-                                              "groups", "tid", "oid" };
+static const char *const default_claims[] = { "name", "email", "preferred_username",
+                                              "roles", "groups", "tid",
+                                              "oid" };
 
 static mcp_oauth_conf_t *conf_of(cmd_parms *cmd)
 {
@@ -25,7 +26,9 @@ mcp_provider_t *mcp_provider_of(cmd_parms *cmd, const char **why)
 {
     mcp_provider_t *provider = conf_of(cmd)->section;
 
-    *why = provider ? NULL : apr_psprintf(cmd->pool, "%s belongs into a <MCPProvider NAME> section", cmd->cmd->name);
+    *why = provider ? NULL
+                    : apr_psprintf(cmd->pool, "%s belongs into a <MCPProvider NAME> section",
+                                   cmd->cmd->name);
     return provider;
 }
 
@@ -34,7 +37,8 @@ static int name_ok(const char *name)
     apr_size_t len = strlen(name);
 
     return len >= 1 && len <= 32
-           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+                  == len;
 }
 
 /* What has to be there, and fits together. NULL or what to mend. */
@@ -46,22 +50,29 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
         what = "no issuer is set: add MCPProviderIssuer https://login.example.com";
     }
     else if (!provider->client_id) {
-        what = "no client is set: add MCPProviderClientID with the id that this gateway is registered under";
+        what =
+            "no client is set: add MCPProviderClientID with the id that this gateway is registered under";
     }
-    else if (provider->auth_method && strcmp(provider->auth_method, "none") && !provider->secret_ref) {
-        what = "MCPProviderAuthMethod needs a secret: add MCPProviderClientSecret file:/path, or set "
-               "MCPProviderAuthMethod none";
+    else if (provider->auth_method && strcmp(provider->auth_method, "none")
+             && !provider->secret_ref) {
+        what =
+            "MCPProviderAuthMethod needs a secret: add MCPProviderClientSecret file:/path, or set "
+            "MCPProviderAuthMethod none";
     }
-    else if (provider->auth_method && !strcmp(provider->auth_method, "none") && provider->secret_ref) {
-        what = "MCPProviderAuthMethod none uses no secret: remove MCPProviderClientSecret or the method";
+    else if (provider->auth_method && !strcmp(provider->auth_method, "none")
+             && provider->secret_ref) {
+        what =
+            "MCPProviderAuthMethod none uses no secret: remove MCPProviderClientSecret or the method";
     }
     else if (!mcp_list_has(provider->scope, "openid")) {
-        what = "MCPProviderScope takes scopes with openid among them: it is what brings the person's identity";
+        what =
+            "MCPProviderScope takes scopes with openid among them: it is what brings the person's identity";
     }
     return what ? apr_psprintf(p, "<MCPProvider %s>: %s", provider->name, what) : NULL;
 }
 
-/* The preset's directives, before those that were written, so that these prevail. NULL or what is wrong. */
+/* The preset's directives, before those that were written, so that these prevail. NULL or what is
+ * wrong. */
 static const char *walk_preset(cmd_parms *cmd, mcp_provider_t *provider, ap_directive_t *children)
 {
     ap_directive_t *lines = NULL;
@@ -100,7 +111,8 @@ static void apply_defaults(apr_pool_t *p, mcp_provider_t *provider)
         }
     }
     if (!provider->label) {
-        provider->label = mcp_url_parse(p, provider->issuer, &url) == APR_SUCCESS ? url.host : provider->name;
+        provider->label =
+            mcp_url_parse(p, provider->issuer, &url) == APR_SUCCESS ? url.host : provider->name;
     }
 }
 
@@ -128,7 +140,8 @@ const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args)
     }
     for (int i = 0; i < conf->providers->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(conf->providers, i, mcp_provider_t *)->name, provider->name)) {
-            return apr_psprintf(cmd->pool, "<MCPProvider %s> is there twice: give one of them another name",
+            return apr_psprintf(cmd->pool,
+                                "<MCPProvider %s> is there twice: give one of them another name",
                                 provider->name);
         }
     }

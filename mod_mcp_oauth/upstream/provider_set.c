@@ -21,8 +21,8 @@
 static const char *plain_text(cmd_parms *cmd, const char *arg, apr_size_t max)
 {
     if (!*arg || strlen(arg) > max || !mcp_is_header_safe(arg)) {
-        return apr_psprintf(cmd->pool, "%s takes 1 to %" APR_SIZE_T_FMT " visible ASCII characters", cmd->cmd->name,
-                            max);
+        return apr_psprintf(cmd->pool, "%s takes 1 to %" APR_SIZE_T_FMT " visible ASCII characters",
+                            cmd->cmd->name, max);
     }
     return NULL;
 }
@@ -50,7 +50,9 @@ const char *mcp_set_provider_label(cmd_parms *cmd, void *dummy, const char *arg)
         apr_size_t len = strlen(arg);
 
         if (!len || len > LABEL_MAX || !mcp_is_utf8(arg)) {
-            return apr_psprintf(cmd->pool, "MCPProviderLabel takes a name for people, 1 to %d bytes of UTF-8", LABEL_MAX);
+            return apr_psprintf(cmd->pool,
+                                "MCPProviderLabel takes a name for people, 1 to %d bytes of UTF-8",
+                                LABEL_MAX);
         }
         provider->label = arg;
     }
@@ -66,15 +68,20 @@ const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg
     if (!provider) {
         return why;
     }
-    if (!mcp_upstream_url_ok(cmd->pool, arg, 1) || mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || url.query) {
-        return apr_psprintf(cmd->pool, "MCPProviderIssuer takes the provider's issuer, an https URL without query and "
-                                       "fragment (http only on loopback): \"%s\" is none",
-                            arg);
+    if (!mcp_upstream_url_ok(cmd->pool, arg, 1)
+        || mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || url.query) {
+        return apr_psprintf(
+            cmd->pool,
+            "MCPProviderIssuer takes the provider's issuer, an https URL without query and "
+            "fragment (http only on loopback): \"%s\" is none",
+            arg);
     }
     if (strstr(arg, "/.well-known/")) {
-        return apr_psprintf(cmd->pool, "MCPProviderIssuer takes the issuer, not the address of its metadata: write "
-                                       "%.*s",
-                            (int)(strstr(arg, "/.well-known/") - arg), arg);
+        return apr_psprintf(
+            cmd->pool,
+            "MCPProviderIssuer takes the issuer, not the address of its metadata: write "
+            "%.*s",
+            (int)(strstr(arg, "/.well-known/") - arg), arg);
     }
     provider->issuer = arg;
     return NULL;
@@ -112,7 +119,8 @@ const char *mcp_set_provider_auth_method(cmd_parms *cmd, void *dummy, const char
     const char *why;
     mcp_provider_t *provider = mcp_provider_of(cmd, &why);
 
-    if (provider && strcmp(arg, "client_secret_basic") && strcmp(arg, "client_secret_post") && strcmp(arg, "none")) {
+    if (provider && strcmp(arg, "client_secret_basic") && strcmp(arg, "client_secret_post")
+        && strcmp(arg, "none")) {
         return "MCPProviderAuthMethod takes client_secret_basic, client_secret_post or none";
     }
     if (provider) {
@@ -161,7 +169,8 @@ static const char *const own_params[] = {
     "login_hint",
 };
 
-const char *mcp_set_provider_auth_param(cmd_parms *cmd, void *dummy, const char *name, const char *value)
+const char *mcp_set_provider_auth_param(cmd_parms *cmd, void *dummy, const char *name,
+                                        const char *value)
 {
     const char *why;
     mcp_provider_t *provider = mcp_provider_of(cmd, &why);
@@ -171,7 +180,9 @@ const char *mcp_set_provider_auth_param(cmd_parms *cmd, void *dummy, const char 
     }
     for (apr_size_t i = 0; i < sizeof(own_params) / sizeof(*own_params); i++) {
         if (!apr_cstr_casecmp(own_params[i], name)) {
-            return apr_psprintf(cmd->pool, "MCPProviderAuthParam does not take %s: the gateway sets it itself", name);
+            return apr_psprintf(cmd->pool,
+                                "MCPProviderAuthParam does not take %s: the gateway sets it itself",
+                                name);
         }
     }
     why = plain_text(cmd, name, 64);
@@ -193,7 +204,8 @@ static const char *add_claim(cmd_parms *cmd, apr_array_header_t **list, const ch
     const char *why = plain_text(cmd, arg, 128);
 
     if (why || strpbrk(arg, "\"\\") || !strcmp(arg, MCP_CLAIMS_OVERAGE)) {
-        return apr_psprintf(cmd->pool, "%s takes names of claims; \"%s\" is none", cmd->cmd->name, arg);
+        return apr_psprintf(cmd->pool, "%s takes names of claims; \"%s\" is none", cmd->cmd->name,
+                            arg);
     }
     if (!*list) {
         *list = apr_array_make(cmd->pool, 8, sizeof(const char *));
@@ -211,7 +223,8 @@ const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg
         why = add_claim(cmd, &provider->claims, arg);
     }
     if (!why && mcp_claims_names_size(provider->claims) > MCP_CLAIM_NAMES_MAX) {
-        return apr_psprintf(cmd->pool, "MCPProviderClaims names too many claims: %d bytes of names at most",
+        return apr_psprintf(cmd->pool,
+                            "MCPProviderClaims names too many claims: %d bytes of names at most",
                             MCP_CLAIM_NAMES_MAX);
     }
     return why;
@@ -246,8 +259,8 @@ const char *mcp_set_provider_proxy(cmd_parms *cmd, void *dummy, const char *arg)
     if (!provider) {
         return why;
     }
-    if (mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || strcmp(url.scheme, "http") || url.query || url.fragment
-        || url.has_userinfo || (*url.path && strcmp(url.path, "/"))) {
+    if (mcp_url_parse(cmd->pool, arg, &url) != APR_SUCCESS || strcmp(url.scheme, "http")
+        || url.query || url.fragment || url.has_userinfo || (*url.path && strcmp(url.path, "/"))) {
         return "MCPProviderProxy takes the URL of an HTTP proxy, such as http://proxy.example.com:3128";
     }
     provider->proxy = arg;
@@ -309,7 +322,8 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
 
     if (provider
         && (ap_timeout_parameter_parse(arg, &provider->timeout, "s") != APR_SUCCESS
-            || provider->timeout < apr_time_from_sec(1) || provider->timeout > apr_time_from_sec(60))) {
+            || provider->timeout < apr_time_from_sec(1)
+            || provider->timeout > apr_time_from_sec(60))) {
         return "MCPProviderTimeout takes a duration from 1s to 60s";
     }
     return why;
