@@ -4,10 +4,13 @@
  * A proxied answer of type text/event-stream becomes a governed stream once its headers are read. It then goes one of
  * two ways, with the same rules for both:
  *
- *   relay   the worker hands client and backend sockets to one thread of the child (stream_relay.c, stream_loop.c)
+ *   relay   the worker hands client and backend sockets to one thread of the child (stream_relay.c, then stream_loop.c
+ *           the thread, stream_phase.c a connection's life there, stream_out.c output that never waits, stream_next.c
+ *           requests that follow a stream, stream_bury.c the end)
  *   worker  mod_proxy moves the bytes as ever, and the wait for the backend is cut into slices (stream_wait.c)
  *
- *   stream_config.c  directives and start-up checks     stream_table.c   counters in shared memory
+ *   stream_config.c  directives and start-up checks     stream_table.c   shared memory: claims
+ *   stream_children.c processes, totals, the dead        stream_keys.c    counts of persons and clients
  *   stream_govern.c  a stream's life and its limits     stream_warden.c  expiry and revocation of open streams
  *   stream_tls.c     TLS to the backend, taken over     stream_decode.c  body decoder, event boundaries
  *   stream_status.c  mod_status
@@ -38,19 +41,19 @@ void mcp_stream_conf_init(mcp_stream_conf_t *conf);
 void mcp_stream_conf_inherit(mcp_stream_conf_t *conf, const mcp_stream_conf_t *base);
 
 /** The command table entries; the setters find the location's settings by mcp_guard_stream_conf(). */
-#define MCP_STREAM_COMMANDS                                                                                   \
-    AP_INIT_FLAG("MCPStreamRelay", mcp_set_stream_relay, NULL, RSRC_CONF | ACCESS_CONF,                       \
-                 "hand event streams to the relay thread (On), or let each hold a worker (Off)"),             \
-    AP_INIT_TAKE1("MCPStreamKeepAlive", mcp_set_stream_keepalive, NULL, RSRC_CONF | ACCESS_CONF,              \
-                  "silence after which a comment is sent on an event stream, or off"),                        \
-    AP_INIT_TAKE1("MCPStreamIdle", mcp_set_stream_idle, NULL, RSRC_CONF | ACCESS_CONF,                        \
-                  "silence of the backend after which an event stream is ended, or off"),                     \
-    AP_INIT_TAKE1("MCPStreamMaxAge", mcp_set_stream_max_age, NULL, RSRC_CONF | ACCESS_CONF,                   \
-                  "age at which an event stream is ended (up to a tenth earlier), or off"),                   \
-    AP_INIT_TAKE2("MCPStreamLimit", mcp_set_stream_limit, NULL, RSRC_CONF | ACCESS_CONF,                      \
-                  "most open streams: person N, client N, server N or child N; N may be off"),                \
-    AP_INIT_TAKE1("MCPStreamDrain", mcp_set_stream_drain, NULL, RSRC_CONF,                                    \
-                  "on a graceful restart, end open streams within this time; off lets them run on")
+#define MCP_STREAM_COMMANDS \
+    AP_INIT_FLAG("MCPStreamRelay", mcp_set_stream_relay, NULL, RSRC_CONF | ACCESS_CONF, \
+                 "hand event streams to the relay thread (On), or let each hold a worker (Off)"), \
+        AP_INIT_TAKE1("MCPStreamKeepAlive", mcp_set_stream_keepalive, NULL, RSRC_CONF | ACCESS_CONF, \
+                      "silence after which a comment is sent on an event stream, or off"), \
+        AP_INIT_TAKE1("MCPStreamIdle", mcp_set_stream_idle, NULL, RSRC_CONF | ACCESS_CONF, \
+                      "silence of the backend after which an event stream is ended, or off"), \
+        AP_INIT_TAKE1("MCPStreamMaxAge", mcp_set_stream_max_age, NULL, RSRC_CONF | ACCESS_CONF, \
+                      "age at which an event stream is ended (up to a tenth earlier), or off"), \
+        AP_INIT_TAKE2("MCPStreamLimit", mcp_set_stream_limit, NULL, RSRC_CONF | ACCESS_CONF, \
+                      "most open streams: person N, client N, server N or child N; N may be off"), \
+        AP_INIT_TAKE1("MCPStreamDrain", mcp_set_stream_drain, NULL, RSRC_CONF, \
+                      "on a graceful restart, end open streams within this time; off lets them run on")
 
 const char *mcp_set_stream_relay(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_stream_keepalive(cmd_parms *cmd, void *dir, const char *arg);
@@ -78,9 +81,9 @@ int mcp_stream_kill(const char *subject, const char *client);
 /* Who holds a stream. Strings live as long as the request. */
 typedef struct {
     const char *subject;
-    const char *client;               /* client key */
+    const char *client; /* client key */
     unsigned char grant[MCP_ID_LEN];
-    apr_time_t expires;               /* of the token */
+    apr_time_t expires; /* of the token */
 } mcp_stream_holder_t;
 
 /** The location's settings inside the guard's per-directory configuration. */

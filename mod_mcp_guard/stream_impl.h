@@ -35,7 +35,12 @@ typedef enum {
 } mcp_end_e;
 
 /* Which limit refused a stream. */
-typedef enum { MCP_CAP_NONE, MCP_CAP_PERSON, MCP_CAP_CLIENT, MCP_CAP_SERVER, MCP_CAP_CHILD, MCP_CAP_COUNT } mcp_cap_e;
+typedef enum { MCP_CAP_NONE,
+               MCP_CAP_PERSON,
+               MCP_CAP_CLIENT,
+               MCP_CAP_SERVER,
+               MCP_CAP_CHILD,
+               MCP_CAP_COUNT } mcp_cap_e;
 
 /* ---- stream_config.c ---- */
 
@@ -56,7 +61,7 @@ void mcp_stream_config_hooks(apr_pool_t *p);
 apr_interval_time_t mcp_stream_keepalive(const mcp_stream_conf_t *conf);
 int mcp_stream_limit_person(const mcp_stream_conf_t *conf);
 
-/* ---- stream_table.c: shared memory ---- */
+/* ---- stream_table.c, stream_children.c, stream_keys.c: shared memory ---- */
 
 /* A claim on the table: one for each stream, from before the backend is asked until the stream has ended. */
 typedef apr_int32_t mcp_claim_t;
@@ -64,9 +69,9 @@ typedef apr_int32_t mcp_claim_t;
 
 /* Numbers of the whole host. */
 typedef struct {
-    apr_uint32_t open;     /* streams open now */
-    apr_uint32_t parked;   /* of these, on relays */
-    apr_uint64_t opened;   /* since the start */
+    apr_uint32_t open;   /* streams open now */
+    apr_uint32_t parked; /* of these, on relays */
+    apr_uint64_t opened; /* since the start */
     apr_uint64_t ended[MCP_END_COUNT];
     apr_uint64_t refused[MCP_CAP_COUNT];
     apr_uint64_t bytes;    /* payload from backends */
@@ -143,33 +148,35 @@ struct mcp_stream_t {
     request_rec *r;
     const mcp_stream_conf_t *conf;
     mcp_claim_t claim;
-    mcp_cap_e refused;          /* limit that refused this request before the backend was asked */
-    unsigned open : 1;          /* begun and not ended */
-    unsigned may_ping : 1;      /* comments may be put in: not encoded by the backend, no Content-Length */
-    unsigned listed : 1;        /* the warden knows it */
+    mcp_cap_e refused;     /* limit that refused this request before the backend was asked */
+    unsigned open : 1;     /* begun and not ended */
+    unsigned may_ping : 1; /* comments may be put in: not encoded by the backend, no Content-Length */
+    unsigned listed : 1;   /* the warden knows it */
     unsigned has_grant : 1;
-    unsigned checked : 1;       /* the answer's headers were looked at */
-    unsigned relay : 1;         /* goes to the relay when it must wait */
-    unsigned taken : 1;         /* the backend connection was taken over */
-    unsigned stays : 1;         /* decoded as for the relay, but its worker keeps it */
-    unsigned patient : 1;       /* had its time in the worker (an answer that may be over soon) */
+    unsigned checked : 1; /* the answer's headers were looked at */
+    unsigned relay : 1;   /* goes to the relay when it must wait */
+    unsigned taken : 1;   /* the backend connection was taken over */
+    unsigned stays : 1;   /* decoded as for the relay, but its worker keeps it */
+    unsigned patient : 1; /* had its time in the worker (an answer that may be over soon) */
     mcp_end_e reason;
-    apr_uint32_t verdict;       /* atomic: mcp_end_e that the warden decided */
-    apr_uint32_t due;           /* the warden must ask for the grant now */
-    apr_time_t expires;         /* when the warden must ask for the grant again */
+    apr_uint32_t verdict; /* atomic: mcp_end_e that the warden decided */
+    apr_uint32_t due;     /* the warden must ask for the grant now */
+    apr_time_t expires;   /* when the warden must ask for the grant again */
     unsigned char grant[MCP_ID_LEN];
-    apr_uint32_t sweep;         /* the warden's count of sweeps when the request came */
+    apr_uint32_t sweep; /* the warden's count of sweeps when the request came */
     apr_uint64_t person, client;
     apr_time_t opened, heard, sent; /* heard: last bytes of the backend; sent: last bytes to the client */
-    apr_time_t end_at;          /* MCPStreamMaxAge with its jitter; 0 = none */
-    apr_time_t drain_at;        /* when a drain ends it; 0 = none */
+    apr_time_t end_at;              /* MCPStreamMaxAge with its jitter; 0 = none */
+    apr_time_t drain_at;            /* when a drain ends it; 0 = none */
     mcp_boundary_t at;
     apr_off_t bytes;
-    apr_bucket_brigade *bb;     /* for comments that a worker sends */
-    mcp_stream_t *next, *prev;  /* the warden's list */
+    apr_bucket_brigade *bb;    /* for comments that a worker sends */
+    mcp_stream_t *next, *prev; /* the warden's list */
 };
 
-typedef enum { MCP_TICK_ON, MCP_TICK_PING, MCP_TICK_END } mcp_tick_e;
+typedef enum { MCP_TICK_ON,
+               MCP_TICK_PING,
+               MCP_TICK_END } mcp_tick_e;
 
 #define MCP_PING ":\n\n"
 #define MCP_PING_LEN (sizeof(MCP_PING) - 1)
@@ -251,7 +258,10 @@ void mcp_backend_close(mcp_backend_t *backend);
 
 /* ---- stream_wait.c ---- */
 
-typedef enum { MCP_WAIT_READABLE, MCP_WAIT_TIMEOUT, MCP_WAIT_GONE, MCP_WAIT_END } mcp_wait_e;
+typedef enum { MCP_WAIT_READABLE,
+               MCP_WAIT_TIMEOUT,
+               MCP_WAIT_GONE,
+               MCP_WAIT_END } mcp_wait_e;
 
 void mcp_wait_hooks(apr_pool_t *p);
 
@@ -268,7 +278,7 @@ mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, a
 
 void mcp_stream_status_hooks(apr_pool_t *p);
 
-/* ---- stream_relay.c and stream_loop.c ---- */
+/* ---- the relay: stream_relay.c hands over to the relay thread (stream_loop.h) ---- */
 
 typedef enum {
     MCP_PARK_NEW,    /* the MPM's worker has not let go of it yet */
@@ -285,23 +295,23 @@ typedef struct mcp_park_t {
     struct mcp_park_t *next, *prev; /* the relay's list */
     struct mcp_park_t *link;        /* one of the relay's queues */
     conn_rec *c;
-    mcp_stream_t *s;                /* NULL between streams */
+    mcp_stream_t *s; /* NULL between streams */
     apr_bucket_brigade *bb;
-    ap_filter_t *core;              /* the last output filter */
+    ap_filter_t *core; /* the last output filter */
     mcp_park_e phase;
-    int fd;                         /* the client's */
+    int fd; /* the client's */
     mcp_backend_t backend;
     mcp_body_t body;
-    worker_score *score;            /* where the MPM's worker shows that it is done with the connection; else NULL */
-    ap_sb_handle_t *sbh;            /* our own, for requests after the first stream */
-    apr_time_t parked;              /* when it came here first */
-    apr_time_t deadline;            /* of FLUSH, IDLE, LINGER and stalled streams */
-    apr_uint32_t events;            /* that the client's descriptor is in the epoll set for; 0 = not in it */
-    unsigned reading : 1;           /* the backend's descriptor is in the epoll set */
-    unsigned stalled : 1;           /* output is waiting for the client: the backend is not read */
-    unsigned closing : 1;           /* FLUSH leads to LINGER */
-    unsigned fast : 1;              /* small writes fit into an empty send buffer */
-    int state;                      /* c->cs->state with which the worker came back */
+    worker_score *score;  /* where the MPM's worker shows that it is done with the connection; else NULL */
+    ap_sb_handle_t *sbh;  /* our own, for requests after the first stream */
+    apr_time_t parked;    /* when it came here first */
+    apr_time_t deadline;  /* of FLUSH, IDLE, LINGER and stalled streams */
+    apr_uint32_t events;  /* that the client's descriptor is in the epoll set for; 0 = not in it */
+    unsigned reading : 1; /* the backend's descriptor is in the epoll set */
+    unsigned stalled : 1; /* output is waiting for the client: the backend is not read */
+    unsigned closing : 1; /* FLUSH leads to LINGER */
+    unsigned fast : 1;    /* small writes fit into an empty send buffer */
+    int state;            /* c->cs->state with which the worker came back */
 } mcp_park_t;
 
 void mcp_relay_hooks(apr_pool_t *p);
@@ -321,6 +331,7 @@ void mcp_loop_admit(mcp_park_t *park);
 /** Make the relay look at verdicts now. */
 void mcp_loop_kick(void);
 
-void mcp_loop_register_filter(void);
+/** Register the relay's output filter. */
+void mcp_out_register_filter(void);
 
 #endif

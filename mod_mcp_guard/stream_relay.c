@@ -2,17 +2,8 @@
 /* Handing a stream over to the relay thread, from stock mod_proxy and the event MPM.
  *
  * mod_proxy_http does everything up to the point where it would block for more of the body. A filter above its own
- * HTTP_IN then takes the backend's connection and says APR_EOF. Undocumented behaviour that this stands on, each with a
- * test in test/system/streams.test.mjs that would show a change:
- *
- *   (1) APR_EOF from a body read makes mod_proxy_http close its backend connection and return OK without EOS, so that
- *       the answer stays open (mod_proxy_http.c, ap_proxy_http_process_response);
- *   (2) the optional hook request_status may turn that OK into SUSPENDED, which core passes on and the event MPM obeys
- *       (mod_proxy.c, config.c, http_request.c);
- *   (3) the MPM lets go of a suspended connection only in suspend_connection: before that it may still close it
- *       (event.c, process_socket). From there on nobody but us owns it.
- *
- * What the relay thread stands on is named in stream_loop.c. */
+ * HTTP_IN then takes the backend's connection and says APR_EOF. The undocumented behaviour that this stands on (H1 to
+ * H4) is in docs/streams-internals.md, with the tests that guard it. */
 
 #include <httpd.h>
 #include <ap_mpm.h>
@@ -205,7 +196,7 @@ static apr_status_t must_wait(mcp_stream_t *s, conn_rec *origin)
             && mcp_backend_take(&park->backend, origin) == APR_SUCCESS) {
             park->s = s;
             s->taken = 1;
-            return APR_EOF; /* (1) */
+            return APR_EOF; /* H1 */
         }
         s->stays = 1;
     }
@@ -369,7 +360,7 @@ static int relay_create_req(request_rec *r, request_rec *rp)
     if (!conf || r->main) {
         return OK;
     }
-    mcp_wait_attach(r, rp);
+    mcp_wait_attach(r, rp); /* H4 */
     s = mcp_stream_make(r, conf);
     s->checked = s->relay = 0; /* a balancer may come here again for the next member */
     ap_add_input_filter_handle(take_handle, s, rp, rp->connection);
@@ -381,7 +372,7 @@ static int relay_request_status(int *status, request_rec *r)
     mcp_stream_t *s = mcp_stream_known(r);
 
     if (s && s->taken && s->open && *status == OK && !r->connection->aborted) {
-        *status = SUSPENDED; /* (2) */
+        *status = SUSPENDED; /* H2 */
     }
     return OK;
 }
@@ -395,10 +386,10 @@ static void relay_suspend(conn_rec *c, request_rec *r)
         return;
     }
     /* The worker is still in the MPM's code. Its entry in the scoreboard tells when it is done with the connection:
-     * its next step there is to show itself ready (stream_loop.c, may_bury). */
+     * its next step there is to show itself ready (H7; stream_bury.c). */
     park->score = ap_get_scoreboard_worker(c->sbh);
     ap_update_child_status(c->sbh, SERVER_BUSY_LOG, NULL);
-    mcp_loop_admit(park); /* (3) */
+    mcp_loop_admit(park); /* H3 */
 }
 
 static void relay_stopping(apr_pool_t *pchild, int graceful)
@@ -426,7 +417,7 @@ void mcp_relay_hooks(apr_pool_t *p)
 {
     (void)p;
     take_handle = ap_register_input_filter("MCP_STREAM_TAKE", take_filter, NULL, AP_FTYPE_RESOURCE);
-    mcp_loop_register_filter();
+    mcp_out_register_filter();
     APR_OPTIONAL_HOOK(proxy, create_req, relay_create_req, NULL, NULL, APR_HOOK_LAST);
     APR_OPTIONAL_HOOK(proxy, request_status, relay_request_status, NULL, NULL, APR_HOOK_LAST);
     ap_hook_post_config(relay_post_config, NULL, NULL, APR_HOOK_MIDDLE);

@@ -3,14 +3,7 @@
  *
  * mod_proxy closes its connection when the handler returns. A duplicate of the descriptor keeps the TCP connection, and
  * a reference on OpenSSL's SSL object keeps its TLS session; mod_ssl's optional hook pre_handshake tells us the object.
- * Undocumented behaviour that this stands on, each with a test in test/system/streams.test.mjs:
- *
- *   (1) a backend connection whose conn_rec is marked aborted is closed without TLS close_notify
- *       (proxy_util.c, connection_shutdown);
- *   (2) mod_ssl's cleanup only drops its reference on the SSL object (ssl_engine_io.c, ssl_io_filter_cleanup);
- *   (3) after a nonblocking read through mod_ssl said EAGAIN, nothing is left in its filters or in core's, provided that
- *       OpenSSL took no bytes in that read (mcp_backend_progress): after a session ticket it stops in the middle.
- */
+ * The undocumented behaviour that this stands on (H9 to H11) is in docs/streams-internals.md. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,9 +91,9 @@ apr_status_t mcp_backend_take(mcp_backend_t *backend, conn_rec *origin)
 #endif
     apr_pool_userdata_get(&ssl, SSL_NOTE, origin->pool);
     if (ssl) {
-        SSL_up_ref(ssl);
+        SSL_up_ref(ssl); /* H10 */
         backend->ssl = ssl;
-        origin->aborted = 1; /* (1) */
+        origin->aborted = 1; /* H9 */
     }
     return APR_SUCCESS;
 }

@@ -170,7 +170,7 @@ static apr_status_t wait_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_input
             return rv;
         }
         if (mcp_backend_progress(f->c) != before) {
-            continue; /* a TLS record without data, such as a session ticket: more may be there, and poll() not tell */
+            continue; /* H11: a TLS record without data, such as a session ticket: more may be there, and poll() not tell */
         }
         if (block == APR_NONBLOCK_READ) {
             return rv;
@@ -213,7 +213,7 @@ void mcp_wait_attach(request_rec *r, request_rec *rp)
         w = apr_pcalloc(origin->pool, sizeof(*w));
         ap_set_module_config(origin->conn_config, &mcp_guard_module, w);
         ap_add_input_filter_handle(wait_handle, w, NULL, origin);
-        /* mod_proxy has copied the head of the list into its request already. */
+        /* H4: mod_proxy has copied the head of the list into its request already. */
         if (rp->input_filters == top) {
             rp->input_filters = origin->input_filters;
         }

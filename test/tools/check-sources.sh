@@ -48,5 +48,17 @@ for file in $modules; do
     grep -qF "$file" Makefile.am || echo "$file"
 done | complain 'not in Makefile.am'
 
+# Undocumented behaviour of httpd is named in one place, and each has a test.
+internals=docs/streams-internals.md
+for id in $(grep -ohE '\bH[0-9]+\b' mod_mcp_guard/stream*.[ch] | sort -u); do
+    grep -q "^| $id | " $internals || echo "$id"
+done | complain "not in $internals"
+sed -n 's/^| \(H[0-9]*\) .*| `\([^`]*\)` (\([a-z-]*\).*/\1|\2|\3/p' $internals | while IFS='|' read -r id title file; do
+    grep -qF "$title" "test/system/$file.test.mjs" || echo "$id"
+    grep -qE "\b$id\b" mod_mcp_guard/stream*.[ch] || echo "$id"
+done | complain "the test, or the place in the code, that $internals names is not there"
+[ "$(sed -n 's/^| H[0-9]* .*` ([a-z-]*.*/x/p' $internals | wc -l)" -eq "$(grep -c '^| H[0-9]' $internals)" ] ||
+    echo $internals | complain 'a row without a test'
+
 cat "$found"
 [ ! -s "$found" ]

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of connections that the relay is through with: when it may go, and that the system gets it back. In the
+ * relay thread only. */
+
+#ifdef __linux__
+
+#include <malloc.h>
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "stream_loop.h"
+
+#define SWEEP_GUARD apr_time_from_sec(1)
+#define TRIM_AFTER 256 /* connections buried before memory is given back to the system */
+
+static mcp_park_t *gone; /* to be buried */
+static unsigned buried;  /* since memory was given back */
+
+void mcp_bury_add(mcp_park_t *park)
+{
+    if (park->phase == MCP_PARK_GONE) {
+        return;
+    }
+    park->phase = MCP_PARK_GONE;
+    mcp_loop_arm(park);
+    mcp_loop_unlist(park);
+    park->link = gone;
+    gone = park;
+}
+
+/* May the connection's memory go? The MPM's worker set c->sbh to NULL and its own private mark after our
+ * suspend_connection hook (H7). Its next step is to change its entry in the scoreboard, where the hook had left
+ * SERVER_BUSY_LOG: any other value proves that it is out of process_socket(). Only the listener writes there too, when
+ * the child is told to go gracefully, so with that value a second must have passed. */
+static int may_bury(mcp_park_t *park, apr_time_t now)
+{
+    unsigned char status;
+
+    if (!park->score) {
+        return 1;
+    }
+    if (__atomic_load_n(&park->c->sbh, __ATOMIC_ACQUIRE) != NULL) {
+        return 0;
+    }
+    status = __atomic_load_n(&park->score->status, __ATOMIC_ACQUIRE);
+    if (status == SERVER_BUSY_LOG || (status == SERVER_GRACEFUL && now < park->parked + SWEEP_GUARD)) {
+        return 0;
+    }
+    park->score = NULL;
+    return 1;
+}
+
+void mcp_bury(int by_force)
+{
+    mcp_park_t **at = &gone;
+    apr_time_t now = apr_time_now();
+
+    while (*at) {
+        mcp_park_t *park = *at;
+
+        if (!by_force && !may_bury(park, now)) {
+            at = &park->link;
+            continue;
+        }
+        *at = park->link;
+        buried++;
+        apr_pool_destroy(park->c->pool); /* H6; park goes with it */
+    }
+}
+
+/* Connections' memory comes from many arenas: freed, it stays with the process until it is asked for. */
+void mcp_bury_trim(void)
+{
+    static unsigned before;
+
+    if (buried >= TRIM_AFTER && buried == before) {
+        buried = 0;
+        malloc_trim(0);
+    }
+    before = buried;
+}
+
+int mcp_bury_pending(void)
+{
+    return gone != NULL || buried >= TRIM_AFTER;
+}
+
+#endif
