@@ -100,6 +100,8 @@ const server = createServer({ noDelay: true }, (socket) => {
 /** Send `rate` events a second, spread evenly over all streams. */
 function setRate(rate) {
     clearInterval(timer);
+    order = []; // streams of an earlier run would be owed events that nobody gets
+    next = 0;
     if (rate <= 0) return;
     let owed = 0;
     let last = process.hrtime.bigint();
