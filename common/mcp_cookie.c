@@ -9,11 +9,12 @@
 
 #define HOST_PREFIX "__Host-"
 
-char *mcp_cookie_get(apr_pool_t *p, const char *header, const char *name, int secure)
+/* The first value at or behind *from, which is moved behind it. */
+static char *next_value(apr_pool_t *p, const char **from, const char *name, int secure)
 {
     const char *wanted = secure ? apr_pstrcat(p, HOST_PREFIX, name, NULL) : name;
     apr_size_t wanted_len = strlen(wanted);
-    const char *at = header;
+    const char *at = *from;
 
     while (at && *at) {
         const char *end;
@@ -36,11 +37,25 @@ char *mcp_cookie_get(apr_pool_t *p, const char *header, const char *name, int se
                 value++;
                 n -= 2;
             }
+            *from = end;
             return apr_pstrmemdup(p, value, n);
         }
         at = end;
     }
+    *from = NULL;
     return NULL;
+}
+
+char *mcp_cookie_get(apr_pool_t *p, const char *header, const char *name, int secure)
+{
+    return next_value(p, &header, name, secure);
+}
+
+char *mcp_cookie_once(apr_pool_t *p, const char *header, const char *name, int secure)
+{
+    char *value = next_value(p, &header, name, secure);
+
+    return value && !next_value(p, &header, name, secure) ? value : NULL;
 }
 
 char *mcp_cookie_set(apr_pool_t *p, const char *name, const char *value, int max_age, int secure)

@@ -15,6 +15,9 @@
 /** The value of cookie @a name in the Cookie header @a header, or NULL. Several of one name: the first. */
 char *mcp_cookie_get(apr_pool_t *p, const char *header, const char *name, int secure);
 
+/** The same, but NULL when the name comes more than once: for a value that only one party could have set. */
+char *mcp_cookie_once(apr_pool_t *p, const char *header, const char *name, int secure);
+
 /**
  * A Set-Cookie value: Path=/; HttpOnly; SameSite=Lax, with Secure and the prefix when @a secure.
  * @param max_age  seconds; 0 deletes the cookie, negative makes it a session cookie

@@ -286,6 +286,15 @@ int mcp_redirect_match(apr_pool_t *p, const char *registered, const char *presen
            && !b.has_userinfo && !b.fragment && !strcmp(without_port(p, registered), without_port(p, presented));
 }
 
+const char *mcp_redirect_key(apr_pool_t *p, const char *uri)
+{
+    mcp_url_t url;
+
+    return mcp_url_parse(p, uri, &url) == APR_SUCCESS && !strncmp(uri, "http://", 7) && mcp_url_is_loopback(&url)
+               ? without_port(p, uri)
+               : uri;
+}
+
 /* ":port" where it is not the scheme's own. */
 static const char *port_text(apr_pool_t *p, const mcp_url_t *url)
 {

@@ -49,6 +49,10 @@ const char *mcp_redirect_check(apr_pool_t *p, const char *uri, const apr_array_h
  */
 int mcp_redirect_match(apr_pool_t *p, const char *registered, const char *presented);
 
+/** A redirect URI as a name for where an answer goes: without the port of a loopback http URI, which is another one each
+ * time (RFC 8252 section 7.3); else as it is. */
+const char *mcp_redirect_key(apr_pool_t *p, const char *uri);
+
 /**
  * Canonical form of a resource identifier (RFC 8707): scheme and host in lower case, default port and a single
  * trailing slash dropped. NULL when it is not an http(s) URL without fragment.

@@ -56,6 +56,18 @@ START_TEST(odd_headers)
 }
 END_TEST
 
+START_TEST(once)
+{
+    ck_assert_str_eq(mcp_cookie_once(pool, "a=1; b=2", "a", 0), "1");
+    ck_assert_str_eq(mcp_cookie_once(pool, "b=2; aa=3; a=1", "a", 0), "1");
+    ck_assert_str_eq(mcp_cookie_once(pool, "__Host-a=1; a=2", "a", 1), "1");
+    ck_assert_ptr_null(mcp_cookie_once(pool, "a=1; b=2; a=1", "a", 0));
+    ck_assert_ptr_null(mcp_cookie_once(pool, "a=1;a=", "a", 0));
+    ck_assert_ptr_null(mcp_cookie_once(pool, "b=1", "a", 0));
+    ck_assert_ptr_null(mcp_cookie_once(pool, NULL, "a", 0));
+}
+END_TEST
+
 START_TEST(writes)
 {
     ck_assert_str_eq(mcp_cookie_set(pool, "mcp-tx", "v", 600, 1),
@@ -89,6 +101,7 @@ Suite *suite_cookie(void)
     tcase_add_test(test, host_prefix_is_needed);
     tcase_add_loop_test(test, hostile_headers, 0, sizeof(hostile) / sizeof(*hostile));
     tcase_add_test(test, odd_headers);
+    tcase_add_test(test, once);
     tcase_add_test(test, writes);
     tcase_add_test(test, never_too_long);
     return suite;

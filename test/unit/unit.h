@@ -27,6 +27,7 @@ mcp_keyring_t *unit_ring(const char *content);
 
 Suite *suite_address(void);
 Suite *suite_config(void);
+Suite *suite_consent(void);
 Suite *suite_cookie(void);
 Suite *suite_form(void);
 Suite *suite_grant(void);
