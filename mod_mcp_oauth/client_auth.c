@@ -45,22 +45,6 @@ static const char *form_decoded(apr_pool_t *p, const char *text)
     return value ? value : text;
 }
 
-/* The client_id that an assertion names, before anything is believed of it: it only says whose keys
- * to try. */
-static const char *claimed_id(apr_pool_t *p, const char *assertion)
-{
-    const char *dot = strchr(assertion, '.'), *second = dot ? strchr(dot + 1, '.') : NULL;
-    unsigned char *text;
-    apr_size_t len;
-
-    if (!second
-        || mcp_b64url_decode(p, dot + 1, (apr_size_t)(second - dot - 1), &text, &len)
-               != APR_SUCCESS) {
-        return NULL;
-    }
-    return mcp_json_str(mcp_json_parse(p, (const char *)text, len, MCP_ID_TOKEN_MAX), "sub");
-}
-
 static int read_credentials(request_rec *r, const apr_array_header_t *form, credentials_t *given,
                             mcp_result_t *res)
 {
@@ -97,7 +81,7 @@ static int read_credentials(request_rec *r, const apr_array_header_t *form, cred
                             "more than one client authentication", NULL);
         }
         if (!given->id) {
-            given->id = claimed_id(r->pool, given->assertion);
+            given->id = mcp_jwt_claimed_subject(r->pool, given->assertion);
         }
     }
     return OK;

@@ -118,6 +118,13 @@ int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
                             const apr_array_header_t *form, mcp_client_t *client,
                             mcp_result_t *res);
 
+/**
+ * What a client says of itself when it registers, as far as it is kept (registration.c): strings
+ * belong to @a body or the request. OK, or 400 with RFC 7591's error in @a res.
+ */
+int mcp_registration_read(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
+                          mcp_client_t *client, mcp_result_t *res);
+
 /** May clients that nobody configured have this redirect URI here? NULL, or why not. */
 const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri);
 

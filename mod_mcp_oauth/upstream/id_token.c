@@ -242,3 +242,17 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
     *claims = json;
     return APR_SUCCESS;
 }
+
+const char *mcp_jwt_claimed_subject(apr_pool_t *p, const char *token)
+{
+    const char *dot = strchr(token, '.'), *second = dot ? strchr(dot + 1, '.') : NULL;
+    unsigned char *text;
+    json_t *claims;
+    apr_size_t len;
+
+    if (!second || mcp_b64url_decode(p, dot + 1, (apr_size_t)(second - dot - 1), &text, &len) != APR_SUCCESS) {
+        return NULL;
+    }
+    claims = mcp_json_parse(p, (const char *)text, len, MCP_ID_TOKEN_MAX);
+    return claims ? mcp_json_str(claims, "sub") : NULL;
+}

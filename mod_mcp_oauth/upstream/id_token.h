@@ -48,6 +48,9 @@ typedef struct {
 apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwks_t *keys,
                                  const mcp_id_token_expected_t *expected, json_t **claims, const char **why);
 
+/** The `sub` that a JWT claims, before anything is believed of it: it only says whose keys to try. NULL when it is none. */
+const char *mcp_jwt_claimed_subject(apr_pool_t *p, const char *token);
+
 /* Member of the kept claims that names the claims whose value is not there although the person has one: too large for
  * us, or left out by the provider (Entra's groups overage, E9). Whoever decides by such a claim must not read its
  * absence as "none". Never a claim of a token: one of this name is not kept. */

@@ -2,60 +2,12 @@
 /* What a provider sends: "k" and a JWK set, "t" and a token, or "c" and claims, which are signed here. Who has no key
  * makes no token that is believed, and what is believed is for us, from the issuer, and fits. */
 
-#include "fuzz.h"
-
-#include <cjose/cjose.h>
+#include "jwt.h"
 
 #include "mcp_json.h"
-#include "upstream/id_token.h"
 
 #define NOW apr_time_from_sec(1800000000)
 #define CLAIMS_MAX 2048
-
-static cjose_jwk_t *signing_key(void)
-{
-    static const char text[] =
-        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
-        "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\","
-        "\"d\":\"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE\"}"; /* RFC 7517 appendix A.2 */
-    static cjose_jwk_t *key;
-    cjose_err err;
-
-    if (!key) {
-        key = cjose_jwk_import(text, strlen(text), &err);
-        REQUIRE(key);
-    }
-    return key;
-}
-
-/* Made anew each time: what a pool holds for ever looks like a leak, since APR's memory is not searched for pointers. */
-static const mcp_jwks_t *published(apr_pool_t *p)
-{
-    static const char text[] =
-        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
-        "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"kid\":\"1\"}]}";
-    const char *why;
-    const mcp_jwks_t *keys = mcp_jwks_parse(p, text, strlen(text), &why);
-
-    REQUIRE(keys);
-    return keys;
-}
-
-static const char *sign(apr_pool_t *p, const uint8_t *data, size_t size)
-{
-    cjose_err err;
-    cjose_header_t *header = cjose_header_new(&err);
-    const char *token;
-    cjose_jws_t *jws;
-
-    cjose_header_set(header, CJOSE_HDR_ALG, "ES256", &err);
-    jws = cjose_jws_sign(signing_key(), header, data, size, &err);
-    REQUIRE(jws && cjose_jws_export(jws, &token, &err));
-    token = apr_pstrdup(p, token);
-    cjose_jws_release(jws);
-    cjose_header_release(header);
-    return token;
-}
 
 static void check(apr_pool_t *p, const json_t *claims)
 {
@@ -87,12 +39,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(keys ? mcp_jwks_count(keys) > 0 : why != NULL);
     }
     else if (size && *data == 't') {
-        REQUIRE(mcp_id_token_verify(p, fuzz_string(p, data + 1, size - 1), published(p), &expected, &claims, &why)
+        REQUIRE(mcp_id_token_verify(p, fuzz_string(p, data + 1, size - 1), fuzz_published(p), &expected, &claims, &why)
                     != APR_SUCCESS
                 && why && !claims);
     }
     else if (size > 1) {
-        if (mcp_id_token_verify(p, sign(p, data + 1, size - 1), published(p), &expected, &claims, &why)
+        if (mcp_id_token_verify(p, fuzz_sign(p, data + 1, size - 1), fuzz_published(p), &expected, &claims, &why)
             == APR_SUCCESS) {
             check(p, claims);
         }

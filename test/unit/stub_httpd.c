@@ -289,6 +289,17 @@ void ap_log_error_(const char *file, int line, int module_index, int level, apr_
     apr_atomic_inc32(&stub_log_lines);
 }
 
+void ap_log_rerror_(const char *file, int line, int module_index, int level, apr_status_t status, const request_rec *r,
+                    const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    apr_vsnprintf(stub_log_last, sizeof(stub_log_last), format, args);
+    va_end(args);
+    apr_atomic_inc32(&stub_log_lines);
+}
+
 cmd_parms *stub_cmd(apr_pool_t *p, void *config)
 {
     static module stub_module = { .module_index = 0 };
