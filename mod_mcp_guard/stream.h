@@ -6,7 +6,7 @@
  *
  *   relay   the worker hands client and backend sockets to one thread of the child (stream_relay.c, then stream_loop.c
  *           the thread, stream_phase.c a connection's life there, stream_out.c output that never waits, stream_next.c
- *           requests that follow a stream, stream_bury.c the end)
+ *           requests that follow a stream, stream_memory.c the end)
  *   worker  mod_proxy moves the bytes as ever, and the wait for the backend is cut into slices (stream_wait.c)
  *
  *   stream_config.c  directives and start-up checks     stream_table.c   shared memory: claims

@@ -311,6 +311,8 @@ typedef struct mcp_park_t {
     unsigned stalled : 1; /* output is waiting for the client: the backend is not read */
     unsigned closing : 1; /* FLUSH leads to LINGER */
     unsigned fast : 1;    /* small writes fit into an empty send buffer */
+    unsigned head : 1;    /* in a worker: the head of a stream's answer goes out, or what follows it */
+    unsigned swollen : 1; /* output was kept for a slow client */
     int state;            /* c->cs->state with which the worker came back */
 } mcp_park_t;
 
@@ -333,5 +335,8 @@ void mcp_loop_kick(void);
 
 /** Register the relay's output filter. */
 void mcp_out_register_filter(void);
+
+/** A stream that may come to the relay begins (in a worker): put the relay's output filter on its connection. */
+void mcp_out_prepare(mcp_park_t *park, request_rec *r);
 
 #endif

@@ -124,7 +124,7 @@ static void admit(mcp_park_t *park)
         park->prev = loop.list.prev;
         park->prev->next = loop.list.prev = park;
         loop.count++;
-        mcp_out_set_up(park);
+        mcp_memory_spare(park);
         park->state = CONN_STATE_SUSPENDED;
     }
     else {
@@ -230,7 +230,7 @@ static void leave(void)
             mcp_phase_abandon(park, MCP_END_STOPPED);
         }
     }
-    mcp_bury(1);
+    mcp_memory_free(1);
 }
 
 static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
@@ -241,7 +241,7 @@ static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
     (void)thread;
     (void)data;
     while (!__atomic_load_n(&loop.stop, __ATOMIC_ACQUIRE)) {
-        int idle = loop.count == 0 && !mcp_bury_pending();
+        int idle = loop.count == 0 && !mcp_memory_pending();
         int n = epoll_wait(loop.ep, events, EVENTS, idle ? -1 : (int)apr_time_as_msec(TICK));
         apr_time_t now = apr_time_now();
         int kicked;
@@ -260,9 +260,9 @@ static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
                 loop.governed = now;
             }
             on_tick(now, rules);
-            mcp_bury_trim();
+            mcp_memory_trim();
         }
-        mcp_bury(0);
+        mcp_memory_free(0);
     }
     leave();
     return NULL; /* not apr_thread_exit(): the thread's stack unwinds as sanitizers expect */
@@ -360,6 +360,12 @@ void mcp_loop_kick(void)
 
 void mcp_out_register_filter(void)
 {
+}
+
+void mcp_out_prepare(mcp_park_t *park, request_rec *r)
+{
+    (void)park;
+    (void)r;
 }
 
 #endif

@@ -21,9 +21,6 @@ void mcp_loop_unlist(mcp_park_t *park);
 
 /* ---- stream_out.c: output without waiting ---- */
 
-/** The connection came: find its core output filter, and put ours before it. */
-void mcp_out_set_up(mcp_park_t *park);
-
 /** Write what core holds. What is left then shows in c->data_in_output_filters. Not APR_SUCCESS: the client is gone. */
 apr_status_t mcp_out_write(mcp_park_t *park);
 
@@ -65,18 +62,21 @@ void mcp_next_back(void);
 /** Give waiting connections to workers, as far as these may be asked for. */
 void mcp_next_run(void);
 
-/* ---- stream_bury.c: the end of a connection's memory ---- */
+/* ---- stream_memory.c: a connection's memory ---- */
+
+/** Give back what the connection's allocator keeps in store. */
+void mcp_memory_spare(mcp_park_t *park);
 
 /** Nothing is done with the connection any more: its memory goes when it may. */
-void mcp_bury_add(mcp_park_t *park);
+void mcp_memory_bury(mcp_park_t *park);
 
 /** Free what may be freed; everything when @a by_force. */
-void mcp_bury(int by_force);
+void mcp_memory_free(int by_force);
 
 /** Is there something that a later call must do? */
-int mcp_bury_pending(void);
+int mcp_memory_pending(void);
 
 /** At each tick: give memory back to the system after many burials, once none have come for a while. */
-void mcp_bury_trim(void);
+void mcp_memory_trim(void);
 
 #endif

@@ -22,7 +22,8 @@
 #include "stream_loop.h"
 
 #define BUFFER_SIZE 16384
-#define LINGER_TIME apr_time_from_sec(2) /* httpd's MAX_SECS_TO_LINGER is 30: those who read on are few here */
+#define SWOLLEN_TIME apr_time_from_sec(2) /* how long memory is kept for the next flood */
+#define LINGER_TIME apr_time_from_sec(2)  /* httpd's MAX_SECS_TO_LINGER is 30: those who read on are few here */
 
 static char buffer[BUFFER_SIZE]; /* the relay thread's */
 
@@ -58,7 +59,7 @@ void mcp_phase_abandon(mcp_park_t *park, mcp_end_e reason)
         mcp_stream_end(park->s, reason);
         end_request(park);
     }
-    mcp_bury_add(park);
+    mcp_memory_bury(park);
 }
 
 static void to_linger(mcp_park_t *park)
@@ -158,7 +159,7 @@ static int send_client(mcp_park_t *park, const char *data, apr_size_t len)
     }
     if (c->data_in_output_filters && !park->stalled) {
         /* Back-pressure: the backend is not read until the client has taken what there is. */
-        park->stalled = 1;
+        park->stalled = park->swollen = 1;
         park->deadline = apr_time_now() + write_timeout(park);
         mcp_loop_arm(park);
     }
@@ -246,7 +247,7 @@ static void on_linger(mcp_park_t *park)
         n = recv(park->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
     } while (n > 0);
     if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-        mcp_bury_add(park);
+        mcp_memory_bury(park);
     }
 }
 
@@ -278,6 +279,7 @@ void mcp_phase_begin(mcp_park_t *park)
     mcp_backend_settle(&park->backend);
     mcp_table_park(park->s->claim);
     park->phase = MCP_PARK_STREAM;
+    park->head = 0;
     park->stalled = 0;
     if (park->c->data_in_output_filters) {
         park->stalled = 1;
@@ -330,6 +332,9 @@ void mcp_phase_govern(mcp_park_t *park, apr_time_t now)
         }
         break;
     default:
+        if (park->swollen && !park->stalled && now - park->s->heard > SWOLLEN_TIME) {
+            mcp_memory_spare(park);
+        }
         break;
     }
 }

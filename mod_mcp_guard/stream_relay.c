@@ -160,8 +160,11 @@ static void look(mcp_stream_t *s, request_rec *rp)
     }
     mcp_stream_begin(s);
     if (can_relay(s, rp) && body_kind(&body, rp)) {
-        park_make(s->r->connection)->body = body;
+        mcp_park_t *park = park_make(s->r->connection);
+
+        park->body = body;
         s->relay = 1;
+        mcp_out_prepare(park, s->r);
     }
 }
 
@@ -386,7 +389,7 @@ static void relay_suspend(conn_rec *c, request_rec *r)
         return;
     }
     /* The worker is still in the MPM's code. Its entry in the scoreboard tells when it is done with the connection:
-     * its next step there is to show itself ready (H7; stream_bury.c). */
+     * its next step there is to show itself ready (H7; stream_memory.c). */
     park->score = ap_get_scoreboard_worker(c->sbh);
     ap_update_child_status(c->sbh, SERVER_BUSY_LOG, NULL);
     mcp_loop_admit(park); /* H3 */

@@ -1,23 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of connections that the relay is through with: when it may go, and that the system gets it back. In the
- * relay thread only. */
+/* Memory of the connections that the relay holds: as little as they need, and, when it is through with one, when it may
+ * go and that the system gets it back. In the relay thread only. */
 
 #ifdef __linux__
 
 #include <malloc.h>
+#include <string.h>
 
 #include <httpd.h>
+#include <apr_allocator.h>
 #include <http_config.h>
+#include <mpm_common.h>
 
 #include "stream_loop.h"
 
 #define SWEEP_GUARD apr_time_from_sec(1)
+#define SPARE_MAX 16   /* blocks given back at once */
+#define SPARE_LOOK 64  /* bytes of a block that was never used are all zero */
 #define TRIM_AFTER 256 /* connections buried before memory is given back to the system */
 
 static mcp_park_t *gone; /* to be buried */
 static unsigned buried;  /* since memory was given back */
 
-void mcp_bury_add(mcp_park_t *park)
+/* A request's headers and its answer's went through blocks of 8 KB each, which the allocator keeps for the connection's
+ * next request. It gives back only what is freed into it under another limit: so take them out, and free them so. */
+void mcp_memory_spare(mcp_park_t *park)
+{
+    static const char zero[SPARE_LOOK];
+    apr_allocator_t *allocator = apr_pool_allocator_get(park->c->pool);
+    apr_memnode_t *taken = NULL;
+    int fresh = 0;
+    int i;
+
+    if (!allocator || apr_allocator_owner_get(allocator) != park->c->pool) {
+        return; /* others use it too */
+    }
+    for (i = 0; i < SPARE_MAX && !fresh; i++) {
+        apr_memnode_t *node = apr_allocator_alloc(allocator, 1);
+
+        if (!node) {
+            break;
+        }
+        fresh = !memcmp(node->first_avail, zero, sizeof(zero)); /* from the system: the store is empty */
+        node->next = taken;
+        taken = node;
+    }
+    if (taken) {
+        apr_allocator_max_free_set(allocator, 1);
+        apr_allocator_free(allocator, taken);
+        apr_allocator_max_free_set(allocator, ap_max_mem_free);
+    }
+    park->swollen = 0;
+}
+
+void mcp_memory_bury(mcp_park_t *park)
 {
     if (park->phase == MCP_PARK_GONE) {
         return;
@@ -51,7 +87,7 @@ static int may_bury(mcp_park_t *park, apr_time_t now)
     return 1;
 }
 
-void mcp_bury(int by_force)
+void mcp_memory_free(int by_force)
 {
     mcp_park_t **at = &gone;
     apr_time_t now = apr_time_now();
@@ -70,7 +106,7 @@ void mcp_bury(int by_force)
 }
 
 /* Connections' memory comes from many arenas: freed, it stays with the process until it is asked for. */
-void mcp_bury_trim(void)
+void mcp_memory_trim(void)
 {
     static unsigned before;
 
@@ -81,7 +117,7 @@ void mcp_bury_trim(void)
     before = buried;
 }
 
-int mcp_bury_pending(void)
+int mcp_memory_pending(void)
 {
     return gone != NULL || buried >= TRIM_AFTER;
 }
