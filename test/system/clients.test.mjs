@@ -324,6 +324,7 @@ MCPIssuer ${world.base}
 MCPResource ${world.base}/mcp
 MCPOAuth On
 MCPOAuthLimit register 2/3600s
+MCPOAuthLimit authorize 2/3600s
 MCPOAuthLimitShared 160.79.104.0/21 2001:db8:aaaa::/48
 ${forwarded ? 'RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1' : ''}
 ${providerSection(world)}`;
@@ -368,6 +369,20 @@ suite('limits by address', { backend: false, provider: false, httpd: { modules: 
         assert.equal(all, 20);
         assert.equal(await passed('2001:db8:1:3::1', 1), 1, 'the next /64');
         assert.equal(await passed('::ffff:198.51.100.1', 1), 0, 'used up as 198.51.100.1');
+    });
+
+    await it('a person beyond the limit of an application gets a page with 429 and Retry-After, and no redirect', async () => {
+        const from = { 'X-Forwarded-For': '198.51.100.77' };
+        const registered = await request(`${world.base}/register`, { json: { redirect_uris: ['https://app.example/cb'] }, headers: from });
+        const client = known(world, registered.json().client_id, { redirectUri: 'https://app.example/cb', resource: undefined });
+        const open = (headers = from) => request(client.authorizeUrl(), { headers });
+        assert.deepEqual([(await open()).status, (await open()).status], [200, 200]);
+        const last = await open();
+        assert.equal(last.status, 429);
+        assert.ok(Number(last.headers['retry-after']) >= 1);
+        assert.match(last.headers['content-type'], /text\/html/);
+        assert.equal(last.headers.location, undefined);
+        assert.equal((await open({ 'X-Forwarded-For': '198.51.100.78' })).status, 200, 'another person');
     });
 
     await it('MCPOAuthLimitShared: behind a shared address each application is counted by itself alone (field lesson 22)', async () => {

@@ -117,6 +117,14 @@ suite('metadata', { backend: false }, async (it, world) => {
         }
     });
 
+    await it('schemes of known applications are admitted unless the administrator says otherwise (field lesson 2)', async () => {
+        const uris = ['cursor', 'vscode', 'vscode-insiders', 'windsurf', 'claude'].map((scheme) => `${scheme}://some.app/callback`);
+        const response = await request(`${base}/register`, { json: { redirect_uris: uris } });
+        assert.equal(response.status, 201, response.text);
+        assert.deepEqual(response.json().redirect_uris, uris);
+        assert.equal((await request(`${base}/register`, { json: { redirect_uris: ['other://some.app/callback'] } })).status, 400);
+    });
+
     await it('answers preflights with what browser clients send (W19, TR-20), HEAD, and refuses other methods', async () => {
         for (const place of ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration', '/mcp/.well-known/openid-configuration',
             '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp', '/jwks', '/register', '/token', '/revoke']) {
@@ -199,6 +207,18 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
         assert.ok(client.client_id_issued_at > 1.7e9);
         assert.doesNotMatch(client.client_id, /^https?:/, 'AS-26');
         assert.ok(client.client_id.length < 2000);
+    });
+
+    await it('application_type is given back and refuses nothing: each redirect URI is judged by itself (AS-13)', async () => {
+        const registered = async (type, uri) => (await register({ redirect_uris: [uri], application_type: type })).json();
+        for (const type of ['native', 'web']) {
+            for (const uri of ['http://127.0.0.1:7777/cb', 'https://client.example/cb', 'cursor://x/cb']) {
+                const client = await registered(type, uri);
+                assert.equal(client.application_type, type);
+                assert.deepEqual(client.redirect_uris, [uri]);
+            }
+        }
+        for (const type of ['desktop', '', null, 7, { a: 1 }]) assert.equal((await registered(type, 'http://127.0.0.1/cb')).application_type, undefined);
     });
 
     await it('a name in some language is better than none (RFC 7591 section 2.2, AS-12)', async () => {
@@ -413,7 +433,8 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
         'everything as registered': {}, 'another port on loopback (RFC 8252 7.3)': { redirect_uri: 'http://127.0.0.1:5/cb?keep=1' },
         'no state (S2)': { state: undefined }, 'an empty scope (field lesson 13)': { scope: '' }, 'foreign scopes': { scope: 'read write snippets' },
         'the resource with a slash (AS-11)': { resource: `${world.base}/mcp/` }, 'the resource in upper case': { resource: `HTTP://127.0.0.1:${world.httpd.port}/mcp` },
-        'no resource': { resource: undefined }, 'a long state': { state: 's'.repeat(500) }, 'a strange state': { state: 'a+b%&="<>\'ü' },
+        'no resource': { resource: undefined }, 'a path below the resource (field lesson 10)': { resource: `${world.base}/mcp/sse` },
+        'only the origin (field lesson 10)': { resource: world.base }, 'the origin with a slash': { resource: `${world.base}/` }, 'a long state': { state: 's'.repeat(500) }, 'a strange state': { state: 'a+b%&="<>\'ü' },
     })) {
         await it(`with ${what} shows the consent page (AS-11, CP-2)`, async () => {
             const response = await open(changes);
@@ -570,6 +591,16 @@ suite('consent', { backend: false }, async (it, world) => {
         assert.equal(answer.state, client.state);
         assert.equal(answer.iss, world.base);
         assert.ok(answer.url.startsWith('https://client.example/cb?'));
+    });
+
+    await it('given without a state: code and iss come back, and no state (AS-10)', async () => {
+        const answer = await client.authorize(world.person(), { state: undefined });
+        assert.ok(answer.code);
+        assert.deepEqual(Object.keys(answer).sort(), ['code', 'iss', 'url']);
+        assert.equal(answer.iss, world.base);
+        const denied = await client.authorize(world.person(), { state: undefined }, { consent: 'deny' });
+        assert.equal(denied.state, undefined);
+        assert.equal(denied.iss, world.base);
     });
 
     await it('once denied may be given the next time (W10)', async () => {
