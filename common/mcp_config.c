@@ -96,6 +96,11 @@ const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global)
+{
+    return global->store.timeout > 0 ? global->store.timeout : DEFAULT_STORE_TIMEOUT;
+}
+
 /* Our own URLs are https, or http on loopback for trials (AS-6). */
 static const char *check_own_url(apr_pool_t *p, const char *directive, const char *text, mcp_url_t *url)
 {
@@ -434,9 +439,7 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
                                    "or redis:HOST:PORT for several");
         return APR_EGENERAL;
     }
-    if (store_conf.timeout <= 0) {
-        store_conf.timeout = DEFAULT_STORE_TIMEOUT;
-    }
+    store_conf.timeout = mcp_store_timeout(global);
 
     apr_pool_userdata_get(&found, KEYRING_USERDATA, pconf);
     if (!found) {

@@ -69,6 +69,9 @@ typedef struct {
 
 const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
+/** MCPStoreTimeout, of the main server. */
+apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global);
+
 const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);

@@ -17,7 +17,7 @@
 #define UNIT APR_INT64_C(125) /* microseconds */
 #define TIME_BITS 40
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
-#define SECRET_LEN 16
+#define SECRET_LEN MCP_LIMIT_SECRET_LEN
 #define PERIOD_MAX apr_time_from_sec(30 * 86400)
 
 struct mcp_limit_table_t {
@@ -122,19 +122,19 @@ const char *mcp_rate_parse(const char *text, mcp_rate_t *rate)
     return NULL;
 }
 
-static uint64_t hash_key(const mcp_limit_table_t *table, const char *rule, const char *key)
+apr_uint64_t mcp_limit_hash(const unsigned char secret[MCP_LIMIT_SECRET_LEN], const char *rule, const char *key)
 {
     unsigned char text[SECRET_LEN + 512];
     unsigned char digest[MCP_SHA256_LEN];
     apr_size_t rule_len = strlen(rule);
     apr_size_t key_len = strlen(key);
     apr_size_t room = sizeof(text) - SECRET_LEN - 1;
-    uint64_t hash;
+    apr_uint64_t hash;
 
     if (rule_len > 64) {
         rule_len = 64;
     }
-    memcpy(text, table->secret, SECRET_LEN);
+    memcpy(text, secret, SECRET_LEN);
     memcpy(text + SECRET_LEN, rule, rule_len);
     text[SECRET_LEN + rule_len] = '\0';
     if (key_len > room - rule_len) {
@@ -170,10 +170,14 @@ static uint64_t *find_word(uint64_t *bucket, uint64_t tag, uint64_t *seen)
     return best;
 }
 
-static void fill_state(mcp_limit_state_t *state, int64_t ahead, int64_t tolerance, int64_t interval, int allowed)
+static void fill_state(mcp_limit_state_t *state, const mcp_rate_t *rate, int64_t ahead, int64_t tolerance, int64_t interval,
+                       int allowed)
 {
     int64_t left = tolerance - ahead;
 
+    /* The window of a policy is what a whole burst needs to come back: that is what a client can plan by. */
+    state->quota = rate->burst;
+    state->window = rate->period / rate->count * rate->burst;
     state->remaining = left >= 0 ? (apr_uint32_t)(left / interval) + 1 : 0;
     state->retry = allowed ? 0 : (ahead - tolerance) * UNIT;
     state->reset = ahead > 0 ? ahead * UNIT : 0;
@@ -182,7 +186,7 @@ static void fill_state(mcp_limit_state_t *state, int64_t ahead, int64_t toleranc
 int mcp_limit_check(mcp_limit_table_t *table, const mcp_rate_t *rate, const char *rule, const char *key,
                     apr_time_t now, mcp_limit_state_t *state)
 {
-    uint64_t hash = hash_key(table, rule, key);
+    uint64_t hash = mcp_limit_hash(table->secret, rule, key);
     uint64_t *bucket = table->words + (hash & (table->buckets - 1)) * WAYS;
     uint64_t tag = hash >> TIME_BITS;
     int64_t interval = rate->period / rate->count / UNIT;
@@ -205,14 +209,14 @@ int mcp_limit_check(mcp_limit_table_t *table, const mcp_rate_t *rate, const char
         allowed = arrival - time <= tolerance;
         if (!allowed) {
             if (state) {
-                fill_state(state, arrival - time, tolerance, interval, 0);
+                fill_state(state, rate, arrival - time, tolerance, interval, 0);
             }
             return 0;
         }
         next = tag << TIME_BITS | ((uint64_t)(arrival + interval) & TIME_MASK);
         if (__atomic_compare_exchange_n(word, &seen, next, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
             if (state) {
-                fill_state(state, arrival + interval - time, tolerance, interval, 1);
+                fill_state(state, rate, arrival + interval - time, tolerance, interval, 1);
             }
             return 1;
         }

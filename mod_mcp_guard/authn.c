@@ -251,7 +251,7 @@ const mcp_session_t *mcp_guard_inherited(request_rec *r, const mcp_resource_t *r
 {
     const request_rec *from;
 
-    for (from = r->main ? r->main : r->prev; from; from = from->main ? from->main : from->prev) {
+    for (from = mcp_guard_came_from(r); from; from = mcp_guard_came_from(from)) {
         const mcp_guard_request_t *req =
             ap_get_module_config(from->request_config, &mcp_guard_module);
 

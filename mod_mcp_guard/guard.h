@@ -7,7 +7,8 @@
  *   origin.c   Origin against the allow-list, CORS preflight          header_parser
  *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
  *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
- *   limit.c    rates: by address before authentication, by everything else after it   access_checker, auth_checker
+ *   limit.c    rates, quotas, calls at once: by address before authentication, by everything else after it   access_checker,
+ *              auth_checker
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
@@ -128,6 +129,9 @@ mcp_guard_request_t *mcp_guard_request(request_rec *r);
 
 /** The record if there is one, else NULL. */
 mcp_guard_request_t *mcp_guard_known(request_rec *r);
+
+/** The request that this one came from, by an internal redirect or as a subrequest; NULL: a client sent it. */
+const request_rec *mcp_guard_came_from(const request_rec *r);
 
 /* ---- config.c ---- */
 

@@ -35,6 +35,11 @@ mcp_guard_request_t *mcp_guard_request(request_rec *r)
     return req;
 }
 
+const request_rec *mcp_guard_came_from(const request_rec *r)
+{
+    return r->main ? r->main : r->prev;
+}
+
 static const mcp_shared_conf_t *shared_conf(server_rec *s)
 {
     const mcp_guard_server_t *conf = ap_get_module_config(s->module_config, &mcp_guard_module);

@@ -74,19 +74,53 @@ void mcp_rpc_register_filter(apr_pool_t *p)
 
 /* ---- refusals ---- */
 
-static json_t *error_object(int code, const char *message, const json_t *id)
+static json_t *error_object(int code, const char *message, const json_t *id, json_t *data)
 {
     json_t *json = json_pack("{s:s, s:{s:i, s:s}}", "jsonrpc", "2.0", "error", "code", code, "message", message);
 
     if (json && id) {
         json_object_set(json, "id", (json_t *)id);
     }
+    if (json && data) {
+        json_object_set(json_object_get(json, "error"), "data", data);
+    }
     return json;
 }
 
 int mcp_rpc_refuse(request_rec *r, int status, int code, const char *message, const json_t *id)
 {
-    return mcp_guard_send(r, status, error_object(code, message, id));
+    return mcp_guard_send(r, status, error_object(code, message, id, NULL));
+}
+
+/* An error for each request of the messages: an array for a batch. NULL: there is none. */
+static json_t *errors_for(const mcp_rpc_t *rpc, int code, const char *message, json_t *data)
+{
+    json_t *errors = json_array();
+    json_t *only;
+    int i;
+
+    for (i = 0; rpc && i < rpc->count; i++) {
+        if (rpc->messages[i].kind == MCP_RPC_REQUEST) {
+            json_array_append_new(errors, error_object(code, message, rpc->messages[i].id, data));
+        }
+    }
+    if (rpc && rpc->batch && json_array_size(errors)) {
+        return errors;
+    }
+    only = json_incref(json_array_get(errors, 0));
+    json_decref(errors);
+    return only;
+}
+
+int mcp_rpc_answer(request_rec *r, int status, int code, const char *message, json_t *data)
+{
+    json_t *errors = errors_for(mcp_rpc_of(r), code, message, data);
+
+    if (!errors) {
+        return mcp_guard_rpc_error(r, status, code, message, data);
+    }
+    json_decref(data);
+    return mcp_guard_send(r, status, errors);
 }
 
 /* Those who listen to Streamable HTTP say so (TR-4); they show an error with the id of a request. Clients of the
@@ -100,27 +134,12 @@ static int reads_answers(request_rec *r)
 
 int mcp_rpc_forbid(request_rec *r, int code, const char *message)
 {
-    const mcp_rpc_t *rpc = mcp_rpc_of(r);
-    int status = reads_answers(r) ? HTTP_OK : HTTP_FORBIDDEN;
-    json_t *errors = json_array();
-    int i;
+    json_t *errors = errors_for(mcp_rpc_of(r), code, message, NULL);
 
-    for (i = 0; rpc && i < rpc->count; i++) {
-        if (rpc->messages[i].kind == MCP_RPC_REQUEST) {
-            json_array_append_new(errors, error_object(code, message, rpc->messages[i].id));
-        }
-    }
-    if (!rpc || !json_array_size(errors)) {
-        json_decref(errors);
+    if (!errors) {
         return mcp_rpc_refuse(r, HTTP_FORBIDDEN, code, message, NULL);
     }
-    if (!rpc->batch) {
-        json_t *only = json_incref(json_array_get(errors, 0));
-
-        json_decref(errors);
-        errors = only;
-    }
-    return mcp_guard_send(r, status, errors);
+    return mcp_guard_send(r, reads_answers(r) ? HTTP_OK : HTTP_FORBIDDEN, errors);
 }
 
 /* The request cannot be a message of MCP: say so, and remember why. */

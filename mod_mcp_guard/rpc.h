@@ -77,6 +77,13 @@ int mcp_rpc_read(request_rec *r);
  */
 int mcp_rpc_refuse(request_rec *r, int status, int code, const char *message, const json_t *id);
 
+/**
+ * Answer with a JSON-RPC error for each request of the messages, where they were read; else with one that has id null.
+ * @param data  the errors' data, or NULL; the reference is taken over
+ * @return DONE, or @a status in a subrequest
+ */
+int mcp_rpc_answer(request_rec *r, int status, int code, const char *message, json_t *data);
+
 /** The same for the messages of this request, with 200 where the client will show it, else 403. */
 int mcp_rpc_forbid(request_rec *r, int code, const char *message);
 

@@ -166,7 +166,7 @@ static int opened_before(const request_rec *r, const char *id)
     const request_rec *from;
     int i;
 
-    for (from = r->main ? r->main : r->prev; from; from = from->main ? from->main : from->prev) {
+    for (from = mcp_guard_came_from(r); from; from = mcp_guard_came_from(from)) {
         const mcp_guard_request_t *req = ap_get_module_config(from->request_config, &mcp_guard_module);
 
         for (i = 0; req && req->ids.opened && i < req->ids.opened->nelts; i++) {
