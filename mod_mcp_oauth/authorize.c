@@ -71,7 +71,7 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
         return DONE;
     }
     if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, client->key)) {
-        mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_UNAVAILABLE, "too many requests");
+        mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_TOO_MANY, "too many requests");
         return DONE;
     }
     /* It may be left out when there is only one (RFC 6749 section 3.1.2.3). */
@@ -228,12 +228,13 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
     }
     if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, NULL)) {
-        return mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_UNAVAILABLE, "too many requests");
+        return mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_TOO_MANY, "too many requests");
     }
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "the query is malformed");
     }
+    mcp_page_locales(r, mcp_form_get(form, "ui_locales"));
     /* RFC 6749 section 3.1; several resources (RFC 8707 section 2) are not served, a token has one
      * audience. Which of two values is meant cannot be known, so not even the redirect URI is
      * trusted (T28). */
@@ -245,6 +246,9 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     if (check_client(r, conf, form, &client, &authz) != OK) {
         return OK;
+    }
+    if (mcp_form_get(form, "ui_locales")) {
+        authz.locale = mcp_page_language(r, conf)->code;
     }
     if (check_state(form, &authz, &res) != OK || check_request(r, conf, form, &authz, &res) != OK
         || check_size(r, conf, &authz, &res) != OK) {

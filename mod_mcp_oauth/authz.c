@@ -3,7 +3,8 @@
  * is answered.
  *
  *   { "i": issuer tag, "ck": client key, "cn": client name, "ru": redirect URI, "st": state,
- *     "cc": code challenge, "rs": resource, "sc": scope, "pr": prompt, "lh": login hint }
+ *     "cc": code challenge, "rs": resource, "sc": scope, "pr": prompt, "lh": login hint,
+ *     "lg": language of our pages }
  *   A member that is absent was not sent by the client.
  */
 
@@ -29,6 +30,7 @@ json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz)
     mcp_put(json, "sc", authz->scope);
     mcp_put(json, "pr", authz->prompt);
     mcp_put(json, "lh", authz->login_hint);
+    mcp_put(json, "lg", authz->locale);
     return json;
 }
 
@@ -46,6 +48,7 @@ int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t
     authz->scope = scope ? scope : "";
     authz->prompt = mcp_json_str(json, "pr");
     authz->login_hint = mcp_json_str(json, "lh");
+    authz->locale = mcp_json_str(json, "lg");
     return tag && !strcmp(tag, conf->issuer_tag) && authz->client_key && authz->redirect_uri
            && authz->challenge && authz->resource;
 }

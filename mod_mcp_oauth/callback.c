@@ -70,6 +70,7 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
     tx->sent.nonce = mcp_json_str(json, "n");
     tx->sent.code_verifier = mcp_json_str(json, "v");
     tx->sent.redirect_uri = apr_pstrcat(r->pool, conf->base_url, "/oauth-callback", NULL);
+    mcp_page_locales(r, mcp_json_str(json, "lg"));
     if (!mcp_authz_read(conf, json, &tx->authz) || !tx->provider || !tx->sent.nonce
         || !tx->sent.code_verifier || !mcp_resource_by_uri(conf->shared, tx->authz.resource)) {
         mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,

@@ -150,7 +150,7 @@ const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf)
     if (!conf->name) {
         conf->name = url.host;
     }
-    return NULL;
+    return mcp_pages_build(p, conf, &conf->pages);
 }
 
 const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const char *name)

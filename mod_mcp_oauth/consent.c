@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The consent page and its answer: a person sees who asks, for what, and where the answer goes,
- * before anything else happens (CP-1 to CP-14). Nothing of the provider's sign-in exists before the
- * answer is yes (CP-12).
- *
- * The form carries the whole request, sealed for this browser:
- *   mcp_authz_t's members and { "b": browser tag, "u": client's home page, "exp": }
+/* POST /consent: the answer to the consent page (consent_page.c, which also draws its form). Nothing
+ * of the provider's sign-in exists before the answer is yes (CP-7, CP-8, CP-12).
  */
 
 #include "oauth.h"
@@ -18,154 +14,11 @@
 #include "mcp_json.h"
 #include "mcp_log.h"
 #include "mcp_seal.h"
-#include "mcp_url.h"
 #include "mcp_util.h"
 
 APLOG_USE_MODULE(mcp_oauth);
 
 #define BODY_MAX 16384
-
-/* ---- the page ---- */
-
-static const mcp_scope_t *scope_text(const mcp_oauth_conf_t *conf, const char *name)
-{
-    for (int i = 0; conf->shared->scope_texts && i < conf->shared->scope_texts->nelts; i++) {
-        const mcp_scope_t *scope = &APR_ARRAY_IDX(conf->shared->scope_texts, i, mcp_scope_t);
-        if (!strcmp(scope->name, name)) {
-            return scope;
-        }
-    }
-    return NULL;
-}
-
-/* The scopes in words. Optional ones can be unticked; a field is named by its position, "s0". */
-static void put_scopes(request_rec *r, const mcp_oauth_conf_t *conf, const char *scopes,
-                       const char *resource)
-{
-    char *list = apr_pstrdup(r->pool, scopes), *token, *last = NULL;
-    int i = 0;
-
-    ap_rputs("<h2>What it may do</h2>\n<ul>\n", r);
-    if (!*scopes) {
-        ap_rvputs(r, "<li>Use ", mcp_html(r->pool, resource), " in your name</li>\n", NULL);
-    }
-    for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last), i++) {
-        const mcp_scope_t *scope = scope_text(conf, token);
-        const char *text =
-            mcp_html(r->pool, scope && scope->text && *scope->text ? scope->text : token);
-
-        if (scope && scope->optional) {
-            ap_rprintf(r, "<li><label><input type=\"checkbox\" name=\"s%d\" value=\"1\" checked> ",
-                       i);
-            ap_rvputs(r, text, "</label></li>\n", NULL);
-        }
-        else {
-            ap_rvputs(r, "<li>", text, "</li>\n", NULL);
-        }
-    }
-    ap_rputs("</ul>\n", r);
-}
-
-/* Where the answer goes, prominently (CP-13), with the whole URI below (CP-6). */
-static void put_destination(request_rec *r, const char *uri)
-{
-    mcp_url_t url = { 0 };
-
-    ap_rputs("<h2>Where the answer goes</h2>\n", r);
-    if (mcp_url_parse(r->pool, uri, &url) != APR_SUCCESS) {
-        url.scheme = url.host = "";
-    }
-    if (!strcmp(url.scheme, "https")
-        || (!strcmp(url.scheme, "http") && !mcp_url_is_loopback(&url))) {
-        ap_rvputs(r, "<p class=\"host\">", mcp_html(r->pool, url.host), "</p>\n", NULL);
-    }
-    else if (!strcmp(url.scheme, "http")) {
-        ap_rvputs(
-            r, "<p class=\"host\">a program on this computer (", mcp_html(r->pool, url.host),
-            ")</p>\n<p class=\"note\">Any program on this computer can pretend to be another. "
-            "Allow this only if you have just asked an application here to connect.</p>\n",
-            NULL);
-    }
-    else {
-        ap_rvputs(r, "<p class=\"host\">the application on this device that opens ",
-                  mcp_html(r->pool, url.scheme),
-                  ": links</p>\n<p class=\"note\">Allow this only if you have just asked that "
-                  "application to connect.</p>\n",
-                  NULL);
-    }
-    ap_rvputs(r, "<p class=\"soft\">", mcp_html(r->pool, uri), "</p>\n", NULL);
-}
-
-/* The provider that the person goes to next, and what it will be asked for (CP-5). */
-static void put_provider(request_rec *r, const mcp_oauth_conf_t *conf)
-{
-    const mcp_provider_t *provider = APR_ARRAY_IDX(conf->providers, 0, mcp_provider_t *);
-    mcp_url_t url;
-
-    if (mcp_url_parse(r->pool, provider->issuer, &url) == APR_SUCCESS) {
-        ap_rvputs(
-            r, "<p class=\"soft\">If you allow it, you sign in at ", mcp_html(r->pool, url.host),
-            ", which is asked for: ",
-            mcp_html(r->pool, provider->scope ? provider->scope : "your identity"),
-            ". The application never sees your password, nor what that service tells us.</p>\n",
-            NULL);
-    }
-}
-
-static char *seal_form(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz)
-{
-    json_t *json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
-
-    mcp_put(json, "b", mcp_browser_tag(r->pool, mcp_browser_ensure(r, conf)));
-    return mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_FORM, json,
-                         apr_time_now() + MCP_CONSENT_LIFETIME);
-}
-
-/* Who says that the application is what it calls itself (CP-13, CP-14). */
-static void put_origin(request_rec *r, const mcp_client_t *client)
-{
-    if (client->source == MCP_CLIENT_METADATA) {
-        ap_rvputs(r, "<p class=\"note\">This application is described by <strong>",
-                  mcp_html(r->pool, client->host), "</strong>. Its name is what that site calls it.</p>\n", NULL);
-    }
-    else if (client->source == MCP_CLIENT_REGISTERED) {
-        ap_rputs("<p class=\"note\">This application registered itself. Its name is what it calls "
-                 "itself and was not verified.</p>\n",
-                 r);
-    }
-}
-
-int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                     const mcp_authz_t *authz)
-{
-    const mcp_resource_t *resource = mcp_resource_by_uri(conf->shared, authz->resource);
-    const char *name = *client->name ? client->name : "An application without a name";
-    const char *form = seal_form(r, conf, authz);
-
-    mcp_page_begin(r, conf, HTTP_OK,
-                   apr_psprintf(r->pool, "%s asks for access to %s", name, resource->name));
-    put_origin(r, client);
-    if (client->uri) {
-        ap_rvputs(r, "<p class=\"soft\">It says that its home page is ",
-                  mcp_html(r->pool, client->uri), "</p>\n", NULL);
-    }
-    put_destination(r, authz->redirect_uri);
-    ap_rvputs(r, "<form method=\"post\" action=\"", mcp_html(r->pool, conf->base_url),
-              "/consent\">\n<input type=\"hidden\" name=\"form\" value=\"", mcp_html(r->pool, form),
-              "\">\n", NULL);
-    put_scopes(r, conf, authz->scope, resource->name);
-    put_provider(r, conf);
-    /* Two equal buttons; the first one is what the Enter key presses, so it is the one that does no
-     * harm. */
-    ap_rputs("<div class=\"choice\">\n"
-             "<button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n"
-             "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n"
-             "</div>\n</form>\n",
-             r);
-    return mcp_page_end(r);
-}
-
-/* ---- its answer ---- */
 
 /*
  * Did a page of ours send this? Sec-Fetch-Site tells, where browsers send it; Origin only confirms,
@@ -246,7 +99,7 @@ static const char *granted_scope(apr_pool_t *p, const mcp_oauth_conf_t *conf, co
     int i = 0;
 
     for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last), i++) {
-        const mcp_scope_t *scope = scope_text(conf, token);
+        const mcp_scope_t *scope = mcp_scope_text(conf, token);
 
         if (!scope || !scope->optional || mcp_form_get(form, apr_psprintf(p, "s%d", i))) {
             granted = *granted ? apr_pstrcat(p, granted, " ", token, NULL) : token;
@@ -311,6 +164,7 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
             r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
             "the consent form is another server's, or the configuration has changed");
     }
+    mcp_page_locales(r, authz.locale);
     if (!decision || (strcmp(decision, "allow") && strcmp(decision, "deny"))) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "neither allowed nor denied");

@@ -22,6 +22,7 @@
 #include "mcp_grant.h"
 #include "mcp_result.h"
 #include "clients.h"
+#include "page.h"
 #include "upstream/upstream.h"
 
 extern module AP_MODULE_DECLARE_DATA mcp_oauth_module;
@@ -47,6 +48,7 @@ typedef struct mcp_oauth_conf_t {
     const char *base_url;   /* issuer without a trailing slash; all endpoint URLs begin with it */
     const char *base_path;  /* path of the issuer, "" at the root */
     const char *origin;     /* scheme://host[:port] of the issuer */
+    const mcp_pages_t *pages;
     const char *issuer_tag; /* short hash of the issuer, in every sealed value */
     const char *scopes;     /* scopes of all resources, for the metadata */
     int secure;             /* the issuer is https */
@@ -155,6 +157,7 @@ typedef struct {
     const char *scope;        /* narrowed */
     const char *prompt;       /* NULL, or what the provider shall do */
     const char *login_hint;   /* NULL or for the provider */
+    const char *locale;       /* language of our pages that ui_locales chose, NULL when none */
 } mcp_authz_t;
 
 #define MCP_STATE_MAX 2048 /* bytes of a client's state */
@@ -217,38 +220,6 @@ apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
 void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation,
                    unsigned char out[MCP_TICKET_LEN]);
 
-/* ---- pages (page.c) ---- */
-
-/* What a page has to tell a person that something went wrong. */
-typedef enum {
-    MCP_PAGE_BAD_REQUEST,    /* the client's request is malformed */
-    MCP_PAGE_UNKNOWN_CLIENT, /* client_id does not open */
-    MCP_PAGE_REDIRECT,       /* redirect_uri is not registered */
-    MCP_PAGE_EXPIRED,        /* consent form or transaction is too old or used */
-    MCP_PAGE_WRONG_BROWSER,  /* this browser did not begin this sign-in */
-    MCP_PAGE_FORGED,         /* the consent did not come from our page */
-    MCP_PAGE_METHOD,         /* wrong method */
-    MCP_PAGE_TOO_LARGE,      /* more than we read */
-    MCP_PAGE_UNAVAILABLE,    /* store or provider is down */
-    MCP_PAGE_COUNT
-} mcp_page_e;
-
-/** Text for HTML, element content and double- or single-quoted attributes alike (T9). */
-const char *mcp_html(apr_pool_t *p, const char *text);
-
-/** Status, security headers and the frame of a page up to <main>. */
-void mcp_page_begin(request_rec *r, const mcp_oauth_conf_t *conf, int status, const char *title);
-
-/** The rest of the frame. Returns OK. */
-int mcp_page_end(request_rec *r);
-
-/** A whole error page with a reference id that is found in the log beside @a log. Returns OK. */
-int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page,
-                   const char *log);
-
-/** 303 to @a url with the headers of our pages. Returns OK. */
-int mcp_page_redirect(request_rec *r, const char *url);
-
 /* ---- browser and transaction cookies (browser.c) ---- */
 
 /** The browser's random name from its cookie, or a new one, for which the cookie is set. */
@@ -292,9 +263,15 @@ int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,
                        int *known);
 
-/** The consent page for a checked request. */
+/** The consent page for a checked request (consent_page.c). */
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
                      const mcp_authz_t *authz);
+
+/** What MCPScope says of the scope called @a name, or NULL. */
+const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name);
+
+/** The scopes of a list in words, for pages: [{"text":, "name":, "optional":, "field": "s0"}] */
+json_t *mcp_scopes_model(const mcp_oauth_conf_t *conf, apr_pool_t *p, const char *scopes);
 
 /** grant_type=refresh_token; the client is authenticated. */
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages for people: the frame with its style, the security headers, escaping, error pages,
- * redirects.
+/* Pages for people: language, security headers, error pages with a reference, redirects.
  *
- * Everything is emitted in the handler phase (T35). No script, no image, nothing from elsewhere.
+ * Everything is emitted in the handler phase (T35). No script, nothing from elsewhere.
  */
 
 #include "oauth.h"
+#include "page_build.h"
 
-#include <apr_base64.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
@@ -18,137 +17,64 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
-/* One style for all pages. Colours have a contrast of 4.5 or more on their ground, light and dark
- * (WCAG 2.2 AA). */
-static const char style[] =
-    ":root{color-scheme:light "
-    "dark;--bg:#f4f5f7;--card:#fff;--text:#1d2129;--soft:#545b68;--line:#d8dce3;"
-    "--note:#fff6e0;--noteline:#b27a00;--accent:#1f5fbf}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14161a;--card:#1e2127;--text:#eceef2;--soft:#"
-    "aab1bd;"
-    "--line:#3a404b;--note:#33290f;--noteline:#d9a021;--accent:#8ab4ff}}"
-    "*{box-sizing:border-box}"
-    "body{margin:0;background:var(--bg);color:var(--text);font:1rem/1.5 system-ui,sans-serif}"
-    "main{max-width:34rem;margin:0 auto;padding:1.5rem 1rem}"
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.5rem;"
-    "overflow-wrap:anywhere}"
-    ".org{margin:0 0 .75rem;color:var(--soft)}"
-    "h1{font-size:1.375rem;line-height:1.3;margin:0 0 1rem}"
-    "h2{font-size:1rem;margin:1.25rem 0 .25rem}"
-    "p{margin:0 0 .75rem}"
-    "ul{margin:.25rem 0 .75rem;padding-left:1.25rem}"
-    "input{width:1.25rem;height:1.25rem;margin:0 .25rem 0 "
-    "0;vertical-align:-.2rem;accent-color:var(--accent)}"
-    "li{margin:.25rem 0}"
-    ".soft{color:var(--soft)}"
-    ".host{font-size:1.125rem;font-weight:600}"
-    ".note{background:var(--note);border-left:.25rem solid var(--noteline);padding:.6rem "
-    ".8rem;margin:0 0 .9rem;"
-    "border-radius:.25rem}"
-    ".choice{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}"
-    "button{flex:1 1 9rem;min-height:2.75rem;padding:.5rem "
-    "1rem;font:inherit;font-weight:600;color:var(--text);"
-    "background:transparent;border:2px solid var(--soft);border-radius:.5rem;cursor:pointer}"
-    "button:hover{border-color:var(--accent);color:var(--accent)}"
-    ":focus-visible{outline:3px solid var(--accent);outline-offset:2px}"
-    "code{font:inherit;font-weight:600}";
+#define LOCALES_NOTE "mcp-ui-locales"
 
-typedef struct {
-    const char *title;
-    const char *text;
-} page_text_t;
-
-static const page_text_t texts[MCP_PAGE_COUNT] = {
-    [MCP_PAGE_BAD_REQUEST] = { "This sign-in link does not work",
-                               "The application sent a request that cannot be accepted. Go back to "
-                               "it and connect again. If that does not "
-                               "help, its makers have to look into it." },
-    [MCP_PAGE_UNKNOWN_CLIENT] = { "This application is not known here",
-                                  "Its registration cannot be found. Go back to the application, "
-                                  "remove this server, and add it again, so that "
-                                  "it registers anew." },
-    [MCP_PAGE_REDIRECT] = { "The way back is not registered",
-                            "The application asked for the answer to be sent to an address that it "
-                            "has not registered. For your safety "
-                            "nothing was sent there. Remove this server in the application and add "
-                            "it again." },
-    [MCP_PAGE_EXPIRED] = { "This step has expired",
-                           "Too much time has passed, or the step was done already. Go back to the "
-                           "application and connect again." },
-    [MCP_PAGE_WRONG_BROWSER] = { "Please start again in this browser",
-                                 "This sign-in was not begun in this browser, or its cookie is "
-                                 "gone. Go back to the application and connect "
-                                 "again. If somebody sent you a link that led here, do not follow "
-                                 "it." },
-    [MCP_PAGE_FORGED] = { "This request was not sent by our page",
-                          "For your safety nothing was done. Go back to the application and "
-                          "connect again." },
-    [MCP_PAGE_METHOD] = { "There is nothing to see here",
-                          "This address is one step of a sign-in and cannot be opened by itself. "
-                          "Go back to the application and connect "
-                          "again." },
-    [MCP_PAGE_TOO_LARGE] = { "This request is too large",
-                             "The application sent more than can be accepted. Go back to it and "
-                             "connect again." },
-    [MCP_PAGE_UNAVAILABLE] = { "Please try again in a moment",
-                               "The sign-in cannot be done just now. Nothing is lost: go back to "
-                               "the application and connect again." },
+static const char *const errors[MCP_PAGE_COUNT] = {
+    [MCP_PAGE_BAD_REQUEST] = "bad_request",
+    [MCP_PAGE_UNKNOWN_CLIENT] = "unknown_client",
+    [MCP_PAGE_REDIRECT] = "redirect",
+    [MCP_PAGE_EXPIRED] = "expired",
+    [MCP_PAGE_WRONG_BROWSER] = "wrong_browser",
+    [MCP_PAGE_FORGED] = "forged",
+    [MCP_PAGE_METHOD] = "method",
+    [MCP_PAGE_TOO_LARGE] = "too_large",
+    [MCP_PAGE_UNAVAILABLE] = "unavailable",
+    [MCP_PAGE_TOO_MANY] = "too_many",
+    [MCP_PAGE_DENIED] = "denied",
+    [MCP_PAGE_PROVIDER] = "provider",
 };
 
-const char *mcp_html(apr_pool_t *p, const char *text)
+void mcp_page_locales(request_rec *r, const char *locales)
 {
-    apr_size_t extra = 0;
-    char *out, *o;
-
-    for (const char *s = text; *s; s++) {
-        extra += strchr("&<>\"'", *s) ? 5 : 0;
+    if (locales && *locales) {
+        apr_table_setn(r->notes, LOCALES_NOTE, locales);
     }
-    if (!extra) {
-        return text;
-    }
-    o = out = apr_palloc(p, strlen(text) + extra + 1);
-    for (; *text; text++) {
-        const char *entity;
-
-        switch (*text) {
-        case '&':
-            entity = "&amp;";
-            break;
-        case '<':
-            entity = "&lt;";
-            break;
-        case '>':
-            entity = "&gt;";
-            break;
-        case '"':
-            entity = "&quot;";
-            break;
-        case '\'':
-            entity = "&#39;";
-            break;
-        default:
-            *o++ = *text;
-            continue;
-        }
-        o = apr_cpystrn(o, entity, 7);
-    }
-    *o = '\0';
-    return out;
 }
 
-/* The style is allowed by its hash, so that no other can be slipped in. */
-static const char *content_security_policy(apr_pool_t *p)
+const mcp_language_t *mcp_page_language(request_rec *r, const mcp_oauth_conf_t *conf)
 {
-    unsigned char hash[MCP_SHA256_LEN];
-    char b64[64];
+    return mcp_language_choose(&conf->pages->messages, apr_table_get(r->notes, LOCALES_NOTE),
+                               apr_table_get(r->headers_in, "Accept-Language"));
+}
 
-    mcp_sha256(style, sizeof(style) - 1, hash);
-    apr_base64_encode_binary(b64, hash, sizeof(hash));
-    /* No form-action: browsers check it against the whole chain of redirects after the form,
-     * identity provider and the client's private-use URI included, and would break the last hop
-     * (field-lessons 17). The form is protected by what is sealed into it. */
-    return apr_pstrcat(p, "default-src 'none'; style-src 'sha256-", b64,
-                       "'; base-uri 'none'; frame-ancestors 'none'", NULL);
+static const char *text_in(apr_pool_t *p, const mcp_messages_t *messages,
+                           const mcp_language_t *language, const char *key, const json_t *model)
+{
+    int index = mcp_message_find(messages, key, strlen(key));
+
+    /* a key that does not exist is a mistake in this module, which a unit test finds */
+    return index < 0 ? key : mcp_message_format(p, messages, language, index, model);
+}
+
+const char *mcp_page_text(request_rec *r, const mcp_oauth_conf_t *conf, const char *key,
+                          const json_t *model)
+{
+    return text_in(r->pool, &conf->pages->messages, mcp_page_language(r, conf), key, model);
+}
+
+const char *mcp_page_date(request_rec *r, const mcp_oauth_conf_t *conf, apr_time_t when)
+{
+    const char *text, *month;
+    apr_time_exp_t t;
+    json_t *model;
+
+    apr_time_exp_gmt(&t, when);
+    month = mcp_page_text(r, conf, apr_psprintf(r->pool, "month_%d", t.tm_mon + 1), NULL);
+    model = json_pack("{s:i, s:s, s:i}", "day", t.tm_mday, "month", month, "year",
+                      1900 + t.tm_year);
+    text = mcp_page_text(r, conf, "date", model);
+    json_decref(model);
+    return text;
 }
 
 static void page_headers(request_rec *r)
@@ -160,47 +86,63 @@ static void page_headers(request_rec *r)
     apr_table_setn(r->headers_out, "X-Frame-Options", "DENY");
 }
 
-void mcp_page_begin(request_rec *r, const mcp_oauth_conf_t *conf, int status, const char *title)
+static void put(void *r, const char *text, apr_size_t len)
 {
-    r->status = status;
-    page_headers(r);
-    apr_table_setn(r->headers_out, "Content-Security-Policy", content_security_policy(r->pool));
-    ap_set_content_type(r, "text/html; charset=utf-8");
-    ap_rvputs(r,
-              "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-              "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-              "<meta name=\"robots\" content=\"noindex\">\n<title>",
-              mcp_html(r->pool, title), "</title>\n<style>", style,
-              "</style>\n</head>\n<body>\n<main>\n"
-              "<div class=\"card\">\n<p class=\"org\">",
-              mcp_html(r->pool, conf->name), "</p>\n<h1>", mcp_html(r->pool, title), "</h1>\n",
-              NULL);
+    ap_rwrite(text, (int)len, r);
 }
 
-int mcp_page_end(request_rec *r)
+int mcp_page_send(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_view_e view,
+                  json_t *model)
 {
-    ap_rputs("</div>\n</main>\n</body>\n</html>\n", r);
+    const mcp_pages_t *pages = conf->pages;
+    const mcp_language_t *language = mcp_page_language(r, conf);
+
+    r->status = status;
+    page_headers(r);
+    apr_table_setn(r->headers_out, "Content-Security-Policy", pages->policy);
+    apr_table_setn(r->headers_out, "Content-Language", language->code);
+    ap_set_content_type(r, "text/html; charset=utf-8");
+    mcp_put(model, "lang", language->code);
+    mcp_template_render(pages->frame, pages->views[view], pages->style, pages->common, model,
+                        &pages->messages, language, put, r);
+    json_decref(model);
     return OK;
+}
+
+int mcp_page_notice(request_rec *r, const mcp_oauth_conf_t *conf, const char *title,
+                    const char *text)
+{
+    json_t *model = json_object();
+
+    mcp_put(model, "title", mcp_page_text(r, conf, title, NULL));
+    mcp_put(model, "text", mcp_page_text(r, conf, text, NULL));
+    return mcp_page_send(r, conf, HTTP_OK, MCP_VIEW_NOTICE, model);
 }
 
 int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page,
                    const char *log)
 {
+    const mcp_messages_t *messages = &conf->pages->messages;
+    const char *title = apr_psprintf(r->pool, "error_%s_title", errors[page]);
+    json_t *model = json_object();
     unsigned char random[4];
     char ref[9];
 
     mcp_random(random, sizeof(random));
     apr_snprintf(ref, sizeof(ref), "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
     ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
-                  MCP_LOG(0201) "reference %s: %s: %s", ref, texts[page].title, log ? log : "-");
+                  MCP_LOG(0201) "reference %s: %s: %s", ref,
+                  text_in(r->pool, messages, &APR_ARRAY_IDX(messages->languages, 0, mcp_language_t),
+                          title, NULL),
+                  log ? log : "-");
     if (status == HTTP_SERVICE_UNAVAILABLE) {
         apr_table_setn(r->headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
     }
-    mcp_page_begin(r, conf, status, texts[page].title);
-    ap_rvputs(r, "<p>", texts[page].text,
-              "</p>\n<p class=\"soft\">Reference for the administrator: <code>", ref,
-              "</code></p>\n", NULL);
-    return mcp_page_end(r);
+    mcp_put(model, "title", mcp_page_text(r, conf, title, NULL));
+    mcp_put(model, "text",
+            mcp_page_text(r, conf, apr_psprintf(r->pool, "error_%s_text", errors[page]), NULL));
+    mcp_put(model, "reference", ref);
+    return mcp_page_send(r, conf, status, MCP_VIEW_NOTICE, model);
 }
 
 int mcp_page_redirect(request_rec *r, const char *url)

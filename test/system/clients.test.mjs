@@ -111,7 +111,7 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         const client = known(world, id);
         const page = await request(client.authorizeUrl());
         assert.match(page.text, /Documented/);
-        assert.match(page.text, /described by <strong>localhost<\/strong>/, 'AS-27, CP-13: the host that vouches');
+        assert.match(page.text, /described by <strong[^>]*><bdi>localhost<\/bdi>/, 'AS-27, CP-13: the host that vouches');
         const response = await tokens(world, client);
         assert.equal(response.status, 200, response.text);
         assert.equal((await client.refresh(response.json().refresh_token)).status, 200);

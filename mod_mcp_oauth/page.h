@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages for people: what each shows, and how it is sent.
+ *
+ * A page is a view (a template of pages/ or the administrator's, in a frame that all share) with a
+ * model, a JSON object. Whatever a model holds may come from strangers: templates escape it. Texts
+ * are messages of messages/LANGUAGE.json in the person's language; the log stays English.
+ *
+ * To add a text: into messages/en.json and the other languages, then test/tools/pages.mjs --write.
+ * To add a value: into the names of its view (page_build.c) and into the comment below.
+ */
+
+#ifndef MCP_PAGE_H
+#define MCP_PAGE_H
+
+#include <httpd.h>
+#include <jansson.h>
+
+#include "language.h"
+
+struct mcp_oauth_conf_t;
+
+/*
+ * The views, and what their models hold. Absent, false, "" and [] are the same: not shown. "title"
+ * is the heading of each.
+ *
+ * MCP_VIEW_CONSENT      consent_page.c
+ *   client, client_url, verified_host (who vouches for the name), unverified, resource,
+ *   scopes [text, name, optional, field], no_scopes, any_optional,
+ *   to_host, to_loopback or to_scheme (where the answer goes), redirect (the whole URI),
+ *   account (when the person is known), provider, provider_scope,
+ *   action (where the form is posted), form (its sealed value). Buttons: decision=deny|allow
+ *
+ * MCP_VIEW_NOTICE       something went wrong, is done, or has to be confirmed
+ *   text, reference;
+ *   action, form, button: a form with one button;
+ *   link_url (of ours), link_label
+ *
+ * MCP_VIEW_CONNECTIONS  which clients have access
+ *   account, done (a sentence about what has just been done), uncertain (the list may lack some),
+ *   connections [client, host (who vouches for it), resource, since, last_used (texts, such as
+ *   mcp_page_date gives), scopes [text], form (names the connection, sealed)],
+ *   action (where each form is posted), signout_action, signout_form
+ *
+ * MCP_VIEW_CHOOSER      where to sign in
+ *   client, resource, providers [name, label], action, form. Buttons: provider=NAME
+ */
+typedef enum {
+    MCP_VIEW_CONSENT,
+    MCP_VIEW_NOTICE,
+    MCP_VIEW_CONNECTIONS,
+    MCP_VIEW_CHOOSER,
+    MCP_VIEW_COUNT
+} mcp_view_e;
+
+/* What a page has to tell a person that something went wrong: messages error_NAME_title and _text. */
+typedef enum {
+    MCP_PAGE_BAD_REQUEST,    /* the client's request is malformed */
+    MCP_PAGE_UNKNOWN_CLIENT, /* client_id does not open */
+    MCP_PAGE_REDIRECT,       /* redirect_uri is not registered */
+    MCP_PAGE_EXPIRED,        /* consent form or transaction is too old or used */
+    MCP_PAGE_WRONG_BROWSER,  /* this browser did not begin this sign-in */
+    MCP_PAGE_FORGED,         /* the form did not come from our page */
+    MCP_PAGE_METHOD,         /* wrong method */
+    MCP_PAGE_TOO_LARGE,      /* more than we read */
+    MCP_PAGE_UNAVAILABLE,    /* store or provider is down */
+    MCP_PAGE_TOO_MANY,       /* a limit is reached */
+    MCP_PAGE_DENIED,         /* the person, or the administrator, said no */
+    MCP_PAGE_PROVIDER,       /* the provider reported an error and no client is known to tell */
+    MCP_PAGE_COUNT
+} mcp_page_e;
+
+/* Templates, messages and looks of a server, made when httpd starts and only read from then on. */
+typedef struct mcp_pages_t mcp_pages_t;
+
+/** Parse and check all of it (configtest does so, too). NULL, or what to mend. */
+const char *mcp_pages_build(apr_pool_t *p, const struct mcp_oauth_conf_t *conf,
+                            const mcp_pages_t **pages);
+
+/** Remember what languages the client asked for (ui_locales; NULL: none) for the pages of this
+ * request. */
+void mcp_page_locales(request_rec *r, const char *locales);
+
+/** The language of this request's pages: mcp_page_locales(), else Accept-Language, else configured. */
+const mcp_language_t *mcp_page_language(request_rec *r, const struct mcp_oauth_conf_t *conf);
+
+/**
+ * Message @a key in the language of this request, as plain text for a model.
+ * @param model  values for its placeholders, or NULL
+ */
+const char *mcp_page_text(request_rec *r, const struct mcp_oauth_conf_t *conf, const char *key,
+                          const json_t *model);
+
+/** A date for people in the language of this request, such as 27 November 2026 (UTC). */
+const char *mcp_page_date(request_rec *r, const struct mcp_oauth_conf_t *conf, apr_time_t when);
+
+/**
+ * Send a page with the headers that all have (no framing, no Referer, no store, no script).
+ * @param model  its values; takes over the caller's reference
+ * @return OK
+ */
+int mcp_page_send(request_rec *r, const struct mcp_oauth_conf_t *conf, int status,
+                  mcp_view_e view, json_t *model);
+
+/** A notice with a title and a text by message key. Returns OK. */
+int mcp_page_notice(request_rec *r, const struct mcp_oauth_conf_t *conf, const char *title,
+                    const char *text);
+
+/** A whole error page with a reference id that is found in the log beside @a log. Returns OK. */
+int mcp_page_error(request_rec *r, const struct mcp_oauth_conf_t *conf, int status,
+                   mcp_page_e page, const char *log);
+
+/** 303 to @a url with the headers of our pages. Returns OK. */
+int mcp_page_redirect(request_rec *r, const char *url);
+
+#endif
