@@ -248,7 +248,7 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return OK;
     }
     if (mcp_form_get(form, "ui_locales")) {
-        authz.locale = mcp_page_language(r, conf)->code;
+        authz.locale = mcp_page_language(r, conf)->id;
     }
     if (check_state(form, &authz, &res) != OK || check_request(r, conf, form, &authz, &res) != OK
         || check_size(r, conf, &authz, &res) != OK) {

@@ -59,13 +59,13 @@ const char *mcp_message_placeholder(const char *text, const char **name, apr_siz
 
 /* ---- the choice ---- */
 
-const mcp_language_t *mcp_language_find(const mcp_messages_t *messages, const char *tag,
+const mcp_language_t *mcp_language_find(const mcp_messages_t *messages, const char *code,
                                         apr_size_t len)
 {
     for (int i = 0; i < messages->languages->nelts; i++) {
         const mcp_language_t *language = language_at(messages, i);
 
-        if (strlen(language->code) == len && !strncasecmp(language->code, tag, len)) {
+        if (strlen(language->id) == len && !strncasecmp(language->id, code, len)) {
             return language;
         }
     }
@@ -212,26 +212,26 @@ static const char *check_text(apr_pool_t *p, const char *key, const char *text, 
     return NULL;
 }
 
-static int is_tag(const char *tag)
+static int is_tag(const char *code)
 {
-    apr_size_t len = strlen(tag);
+    apr_size_t len = strlen(code);
 
-    return len >= 2 && len <= TAG_MAX && apr_isalpha(tag[0]) && apr_isalpha(tag[1])
-           && strspn(tag, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == len
-           && tag[len - 1] != '-' && !strstr(tag, "--");
+    return len >= 2 && len <= TAG_MAX && apr_isalpha(code[0]) && apr_isalpha(code[1])
+           && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == len
+           && code[len - 1] != '-' && !strstr(code, "--");
 }
 
-const char *mcp_messages_add(apr_pool_t *p, mcp_messages_t *messages, const char *tag,
+const char *mcp_messages_add(apr_pool_t *p, mcp_messages_t *messages, const char *code,
                              const json_t *texts, const char *file)
 {
     const mcp_language_t *english = language_at(messages, 0);
-    const mcp_language_t *old = mcp_language_find(messages, tag, strlen(tag));
+    const mcp_language_t *old = mcp_language_find(messages, code, strlen(code));
     int direction = mcp_message_find(messages, "direction", strlen("direction"));
     const char **all, *key, *why;
     mcp_language_t *language;
     const json_t *value;
 
-    if (!is_tag(tag)) {
+    if (!is_tag(code)) {
         return apr_psprintf(p, "%s: a message file is named by its language, such as de.json or "
                                "pt-BR.json",
                             file);
@@ -257,7 +257,7 @@ const char *mcp_messages_add(apr_pool_t *p, mcp_messages_t *messages, const char
         all[index] = apr_pstrdup(p, json_string_value(value));
     }
     language = old ? (mcp_language_t *)old : apr_array_push(messages->languages);
-    language->code = old ? old->code : apr_pstrdup(p, tag);
+    language->id = old ? old->id : apr_pstrdup(p, code);
     language->texts = all;
     language->rtl = direction >= 0 && all[direction] && !strcmp(all[direction], "rtl");
     return NULL;

@@ -10,7 +10,7 @@
 
 /* One language. Texts are in the order of the keys; one that is NULL is taken from English. */
 typedef struct {
-    const char *code; /* BCP 47, such as "de" or "zh-Hant" */
+    const char *id; /* BCP 47, such as "de" or "zh-Hant" */
     const char *const *texts;
     int rtl; /* written from right to left */
 } mcp_language_t;
@@ -48,8 +48,8 @@ const char *mcp_message_placeholder(const char *text, const char **name, apr_siz
 const mcp_language_t *mcp_language_choose(const mcp_messages_t *messages, const char *locales,
                                           const char *accept);
 
-/** The language with exactly this tag, letter case apart, or NULL. */
-const mcp_language_t *mcp_language_find(const mcp_messages_t *messages, const char *tag,
+/** The language with exactly this code, letter case apart, or NULL. */
+const mcp_language_t *mcp_language_find(const mcp_messages_t *messages, const char *code,
                                         apr_size_t len);
 
 /**
@@ -59,7 +59,7 @@ const mcp_language_t *mcp_language_find(const mcp_messages_t *messages, const ch
  * @return NULL, or what to mend: an unknown key, a text without a placeholder that English has, or
  *         with one that it has not
  */
-const char *mcp_messages_add(apr_pool_t *p, mcp_messages_t *messages, const char *tag,
+const char *mcp_messages_add(apr_pool_t *p, mcp_messages_t *messages, const char *code,
                              const json_t *texts, const char *file);
 
 #endif

@@ -100,9 +100,9 @@ int mcp_page_send(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_
     r->status = status;
     page_headers(r);
     apr_table_setn(r->headers_out, "Content-Security-Policy", pages->policy);
-    apr_table_setn(r->headers_out, "Content-Language", language->code);
+    apr_table_setn(r->headers_out, "Content-Language", language->id);
     ap_set_content_type(r, "text/html; charset=utf-8");
-    mcp_put(model, "lang", language->code);
+    mcp_put(model, "lang", language->id);
     mcp_template_render(pages->frame, pages->views[view], pages->style, pages->common, model,
                         &pages->messages, language, put, r);
     json_decref(model);

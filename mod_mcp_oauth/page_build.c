@@ -50,10 +50,10 @@ static void load_messages(apr_pool_t *p, mcp_messages_t *messages)
         messages->count++;
     }
     messages->languages = apr_array_make(p, 10, sizeof(mcp_language_t));
-    for (const mcp_builtin_language_t *b = mcp_builtin_languages; b->code; b++) {
+    for (const mcp_builtin_language_t *b = mcp_builtin_languages; b->id; b++) {
         mcp_language_t *language = apr_array_push(messages->languages);
 
-        language->code = b->code;
+        language->id = b->id;
         language->texts = b->texts;
         language->rtl = b->rtl;
     }

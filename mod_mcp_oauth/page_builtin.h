@@ -10,13 +10,13 @@ typedef struct {
 } mcp_builtin_page_t;
 
 typedef struct {
-    const char *code;
+    const char *id;
     const char *const *texts; /* in the order of the keys; NULL: as in English */
     int rtl;
 } mcp_builtin_language_t;
 
 extern const mcp_builtin_page_t mcp_builtin_pages[];         /* ends with a NULL name */
 extern const char *const mcp_builtin_keys[];                 /* ends with NULL */
-extern const mcp_builtin_language_t mcp_builtin_languages[]; /* English first; NULL code ends */
+extern const mcp_builtin_language_t mcp_builtin_languages[]; /* English first; NULL id ends */
 
 #endif

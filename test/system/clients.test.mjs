@@ -286,7 +286,7 @@ ${providerSection(world)}`,
     await it('the proxy is told the name, the host is asked for it by TLS, and its certificate is checked (AS-25, field lesson 16)', async () => {
         const response = await open(document('https://app.example/one'));
         assert.equal(response.status, 200, response.text);
-        assert.match(response.text, /described by <strong>app\.example<\/strong>/);
+        assert.match(response.text, /described by <strong[^>]*><bdi>app\.example<\/bdi>/);
         assert.deepEqual(proxy.asked, ['app.example:443']);
         assert.deepEqual(host.names, ['app.example'], 'SNI');
         assert.equal((await open(document('https://a.trusted.example/two'))).status, 200);
