@@ -11,9 +11,11 @@
 #include <http_log.h>
 
 #include "mcp_config.h"
+#include "mcp_crypto.h"
 #include "mcp_grant.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_metrics.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
 
@@ -99,6 +101,14 @@ const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg)
 apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global)
 {
     return global->store.timeout > 0 ? global->store.timeout : DEFAULT_STORE_TIMEOUT;
+}
+
+const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    mcp_shared_conf_t *conf = shared_of(cmd);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    return err ? err : mcp_audit_parse(cmd, &conf->audit, argc, argv);
 }
 
 /* Our own URLs are https, or http on loopback for trials (AS-6). */
@@ -421,11 +431,26 @@ const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const
     return apr_array_pstrcat(p, kept, ' ');
 }
 
+apr_status_t mcp_shared_pre_config(apr_pool_t *pconf)
+{
+    apr_status_t rv = mcp_store_pre_config(pconf);
+
+    return rv == APR_SUCCESS ? mcp_audit_pre_config(pconf) : rv;
+}
+
+void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild)
+{
+    mcp_crypto_child_init();
+    mcp_store_child_init(store, pchild);
+    mcp_audit_child_init(pchild);
+}
+
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
     mcp_store_conf_t store_conf = global->store;
     void *found = NULL;
+    apr_status_t rv;
 
     if (!global->key_file) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
@@ -452,5 +477,9 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
         apr_pool_userdata_setn(found, KEYRING_USERDATA, NULL, pconf);
     }
     *ring = found;
-    return mcp_store_open(store, &store_conf, *ring, s, pconf, ptemp);
+    rv = mcp_store_open(store, &store_conf, *ring, s, pconf, ptemp);
+    if (rv == APR_SUCCESS) {
+        rv = mcp_metrics_open(s, pconf);
+    }
+    return rv == APR_SUCCESS ? mcp_audit_open(&global->audit, *ring, s, pconf) : rv;
 }

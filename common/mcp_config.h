@@ -8,6 +8,7 @@
 #include <httpd.h>
 #include <http_config.h>
 
+#include "mcp_audit.h"
 #include "mcp_keyring.h"
 #include "mcp_store.h"
 
@@ -24,6 +25,7 @@ typedef struct {
 typedef struct {
     const char *key_file;              /* MCPKeyFile */
     mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
+    mcp_audit_conf_t audit;            /* MCPAuditLog */
     const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
     apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
     apr_array_header_t *scope_texts;   /* MCPScope: mcp_scope_t */
@@ -58,6 +60,8 @@ typedef struct {
                   "redis:host:port"),                                                                  \
     AP_INIT_TAKE1("MCPStoreTimeout", mcp_set_store_timeout, (void *)(mod), RSRC_CONF,                  \
                   "how long the store may be silent before requests are answered 503"),                \
+    AP_INIT_TAKE_ARGV("MCPAuditLog", mcp_set_audit_log, (void *)(mod), RSRC_CONF,                      \
+                      "file, \"|program\" or syslog[:facility], then required and calls"),             \
     AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
                   "issuer identifier, an https URL"),                                                  \
     AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF,                       \
@@ -73,6 +77,7 @@ const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
 apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global);
 
 const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
@@ -87,6 +92,12 @@ const mcp_resource_t *mcp_resource_by_uri(const mcp_shared_conf_t *conf, const c
 /** All that @a scope stands for: itself and, transitively, what MCPScope implies (RS-11, AS-15). */
 const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
 
+/** What both modules do in pre_config: register the mutex types. */
+apr_status_t mcp_shared_pre_config(apr_pool_t *pconf);
+
+/** What both modules do in child_init, where they are in use: locks, connections, crypto. */
+void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild);
+
 /**
  * @a scope without what another part of it implies, in its order; of a circle the first stays (AS-15).
  * What it stands for is the same as before: mcp_scope_expand() gives the same set.
@@ -95,7 +106,7 @@ const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const
 
 /**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
- * open the store. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
+ * open the store, the audit log and the metrics. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
  */
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);

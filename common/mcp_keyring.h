@@ -26,6 +26,7 @@ typedef enum {
     MCP_PURPOSE_LOGIN,       /* mcpls: sign-in session of our own pages */
     MCP_PURPOSE_STORE,       /* mcpst: records in the store (raw form, never text) */
     MCP_PURPOSE_SESSION,     /* mcpms: MCP session ids bound to a person */
+    MCP_PURPOSE_AUDIT,       /* mcpau: the audit log's chain */
     MCP_PURPOSE_COUNT
 } mcp_purpose_e;
 

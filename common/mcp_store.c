@@ -9,6 +9,7 @@
 #include <http_log.h>
 
 #include "mcp_log.h"
+#include "mcp_metrics.h"
 #include "mcp_seal.h"
 #include "mcp_store_impl.h"
 #include "mcp_util.h"
@@ -133,10 +134,17 @@ static int part_of(const mcp_store_t *store, mcp_kind_e kind)
     return store->networked ? MCP_PART_SMALL : kinds[kind].part;
 }
 
+/* Inside, so that what a call waits for is seen as well. */
+static void measure(apr_time_t begin)
+{
+    mcp_metric_time(MCP_TIME_STORE, apr_time_now() - begin);
+}
+
 static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, apr_time_t expires,
                                 unsigned char *data, apr_size_t len, apr_pool_t *p)
 {
     int part = part_of(store, kind);
+    apr_time_t begin = apr_time_now();
     apr_status_t rv = enter(store, part);
 
     if (rv == APR_SUCCESS) {
@@ -144,6 +152,7 @@ static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsig
                                     (unsigned int)len, p);
         leave(store, part);
     }
+    measure(begin);
     return rv;
 }
 
@@ -151,24 +160,28 @@ static apr_status_t backend_get(mcp_store_t *store, mcp_kind_e kind, const unsig
                                 unsigned int *len, apr_pool_t *p)
 {
     int part = part_of(store, kind);
+    apr_time_t begin = apr_time_now();
     apr_status_t rv = enter(store, part);
 
     if (rv == APR_SUCCESS) {
         rv = store->provider->retrieve(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, buf, len, p);
         leave(store, part);
     }
+    measure(begin);
     return rv;
 }
 
 static apr_status_t backend_remove(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, apr_pool_t *p)
 {
     int part = part_of(store, kind);
+    apr_time_t begin = apr_time_now();
     apr_status_t rv = enter(store, part);
 
     if (rv == APR_SUCCESS) {
         rv = store->provider->remove(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, p);
         leave(store, part);
     }
+    measure(begin);
     return rv;
 }
 

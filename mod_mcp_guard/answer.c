@@ -81,6 +81,17 @@ int mcp_guard_store_down(request_rec *r)
     return DONE;
 }
 
+int mcp_guard_unavailable(request_rec *r, const char *description)
+{
+    if (r->main) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    begin_answer(r, HTTP_SERVICE_UNAVAILABLE);
+    apr_table_setn(r->err_headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
+    mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", description);
+    return DONE;
+}
+
 int mcp_guard_forbidden(request_rec *r)
 {
     /* mod_authz_core may have noted a challenge for a user who could try again. */

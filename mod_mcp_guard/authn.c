@@ -13,7 +13,6 @@
 #include <http_request.h>
 
 #include "guard.h"
-#include "mcp_crypto.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
 #include "mcp_util.h"
@@ -43,8 +42,7 @@ void mcp_guard_authn_init(mcp_keyring_t *ring, mcp_store_t *shared_store)
 void mcp_guard_child_init(apr_pool_t *pchild)
 {
     if (store) {
-        mcp_crypto_child_init();
-        mcp_store_child_init(store, pchild);
+        mcp_shared_child_init(store, pchild);
         mcp_session_cache_init(pchild);
     }
 }

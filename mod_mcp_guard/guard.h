@@ -12,6 +12,7 @@
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
+ *   calls.c    audit log, metrics and trace of each call     fixups, log_transaction
  *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
  */
 
@@ -119,6 +120,7 @@ typedef struct mcp_guard_request_t {
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
     mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
+    apr_interval_time_t guarded;      /* what the guard took, until the backend was asked; 0: it was not */
     int counted;                      /* by limits, and when: bits of moment_e (limit.c) */
 } mcp_guard_request_t;
 
@@ -196,6 +198,9 @@ int mcp_guard_challenge(request_rec *r, mcp_guard_request_t *req, int status, co
 
 /** 503 + Retry-After: the store cannot be asked. Returns DONE or the status. */
 int mcp_guard_store_down(request_rec *r);
+
+/** 503 + Retry-After for another reason. Returns DONE or the status. */
+int mcp_guard_unavailable(request_rec *r, const char *description);
 
 /** 403 without a challenge: the caller is known, and no scope would help. DONE or the status. */
 int mcp_guard_forbidden(request_rec *r);
@@ -353,6 +358,10 @@ const char *mcp_guard_clean_query(apr_pool_t *p, const mcp_guard_dir_t *dir, con
 /* ---- rpc.c, further to rpc.h ---- */
 
 void mcp_rpc_register_filter(apr_pool_t *p);
+
+/* ---- calls.c ---- */
+
+void mcp_calls_register_hooks(apr_pool_t *p);
 
 /* ---- response.c ---- */
 

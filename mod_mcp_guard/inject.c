@@ -336,7 +336,7 @@ static void add_header(apr_table_t *headers, const char *name, const char *value
 
 int mcp_guard_inject(request_rec *r)
 {
-    const mcp_guard_request_t *req = mcp_guard_known(r);
+    mcp_guard_request_t *req = mcp_guard_known(r);
     const mcp_session_t *session = req ? req->session : NULL;
     apr_table_t *headers = r->headers_in; /* mod_proxy's copy */
     const char *authorization;

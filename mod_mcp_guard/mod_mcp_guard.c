@@ -52,7 +52,7 @@ static const mcp_shared_conf_t *shared_conf(server_rec *s)
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     mcp_guard_config_begin(pconf);
-    return mcp_store_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return mcp_shared_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -152,6 +152,7 @@ static void register_hooks(apr_pool_t *p)
 
     mcp_rpc_register_filter(p);
     mcp_condition_hooks(p);
+    mcp_calls_register_hooks(p);
     mcp_lists_register(p);
     mcp_limit_register_hooks(p);
     mcp_guard_register_filter(p);

@@ -52,7 +52,7 @@ void mcp_policy_conf_inherit(apr_pool_t *p, mcp_policy_conf_t *conf, const mcp_p
 
 int mcp_policy_reads(const mcp_policy_conf_t *conf)
 {
-    return conf->wanted || conf->validate > 0;
+    return conf->wanted || conf->validate > 0 || (conf->validate < 0 && mcp_audit_wants_calls());
 }
 
 apr_size_t mcp_policy_message_max(const mcp_policy_conf_t *conf)

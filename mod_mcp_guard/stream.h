@@ -76,6 +76,9 @@ void mcp_stream_config_begin(void);
  */
 int mcp_stream_kill(const char *subject, const char *client);
 
+/** Open streams and how others ended, for Prometheus. */
+void mcp_stream_metrics(request_rec *r);
+
 /* ---- what the guard provides (stream_guard.c) ---- */
 
 /* Who holds a stream. Strings live as long as the request. */

@@ -8,6 +8,7 @@
 #include <http_protocol.h>
 #include <mod_status.h>
 
+#include "mcp_metrics.h"
 #include "stream_impl.h"
 
 static void for_machines(request_rec *r, const mcp_stream_totals_t *t, apr_int64_t oldest)
@@ -56,6 +57,36 @@ static void for_people(request_rec *r, const mcp_stream_totals_t *t, apr_int64_t
         }
     }
     ap_rputs("</table>\n", r);
+}
+
+static void metric(request_rec *r, const char *name, const char *type, const char *help, apr_uint64_t n)
+{
+    mcp_metrics_head(r, name, type, help);
+    ap_rprintf(r, "%s %" APR_UINT64_T_FMT "\n", name, n);
+}
+
+void mcp_stream_metrics(request_rec *r)
+{
+    mcp_stream_totals_t t;
+
+    if (!mcp_table_totals(&t)) {
+        return;
+    }
+    metric(r, "mcp_streams_open", "gauge", "Open event streams.", t.open);
+    metric(r, "mcp_streams_relayed", "gauge", "Open event streams that hold no worker.", t.parked);
+    metric(r, "mcp_streams_limit", "gauge", "Most open event streams (MCPStreamLimit server).", t.limit);
+    metric(r, "mcp_streams_opened_total", "counter", "Event streams opened since start.", t.opened);
+    metric(r, "mcp_stream_bytes_total", "counter", "Bytes of event streams from backends.", t.bytes);
+    mcp_metrics_head(r, "mcp_streams_ended_total", "counter", "Event streams that ended, by reason.");
+    for (int i = MCP_END_NONE + 1; i < MCP_END_COUNT; i++) {
+        ap_rprintf(r, "mcp_streams_ended_total{reason=\"%s\"} %" APR_UINT64_T_FMT "\n", mcp_end_name((mcp_end_e)i),
+                   t.ended[i]);
+    }
+    mcp_metrics_head(r, "mcp_streams_refused_total", "counter", "Event streams refused, by limit.");
+    for (int i = MCP_CAP_NONE + 1; i < MCP_CAP_COUNT; i++) {
+        ap_rprintf(r, "mcp_streams_refused_total{limit=\"%s\"} %" APR_UINT64_T_FMT "\n", mcp_cap_name((mcp_cap_e)i),
+                   t.refused[i]);
+    }
 }
 
 static int stream_status(request_rec *r, int flags)

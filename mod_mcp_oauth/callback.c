@@ -114,6 +114,15 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
                   MCP_LOG(0241) "provider %s refused the sign-in for client=%s: %s (%s)",
                   tx->provider->name, tx->authz.client_key, mcp_log_text(r->pool, error),
                   description ? mcp_log_text(r->pool, description) : "-");
+    mcp_event(r, MCP_EVENT_SIGN_IN,
+              &(mcp_event_t){ .outcome = relayed,
+                              .detail = "refused by the provider",
+                              .provider = tx->provider->name,
+                              .person = NULL,
+                              .username = NULL,
+                              .client = tx->authz.client_key,
+                              .client_name = tx->authz.client_name,
+                              .resource = tx->authz.resource });
     return mcp_authz_error(r, conf, &tx->authz, relayed,
                            !strcmp(relayed, "access_denied")
                                ? "the sign-in was declined at the identity provider"
@@ -222,6 +231,15 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         ap_log_rerror(APLOG_MARK, res.status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
                       MCP_LOG(0243) "sign-in at %s failed for client=%s: %s", tx.provider->name,
                       tx.authz.client_key, mcp_detail(&res));
+        mcp_event(r, MCP_EVENT_SIGN_IN,
+                  &(mcp_event_t){ .outcome = res.error ? res.error : "server_error",
+                                  .detail = res.description,
+                                  .provider = tx.provider->name,
+                                  .person = NULL,
+                                  .username = NULL,
+                                  .client = tx.authz.client_key,
+                                  .client_name = tx.authz.client_name,
+                                  .resource = tx.authz.resource });
         return mcp_authz_error(r, conf, &tx.authz,
                                res.status == HTTP_SERVICE_UNAVAILABLE             ? "temporarily_unavailable"
                                : res.error && !strcmp(res.error, "access_denied") ? "access_denied"
@@ -231,5 +249,14 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                   MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
                   mcp_log_text(r->pool, who.subject), tx.authz.client_key, tx.authz.resource);
+    mcp_event(r, MCP_EVENT_SIGN_IN,
+              &(mcp_event_t){ .outcome = "ok",
+                              .detail = NULL,
+                              .provider = tx.provider->name,
+                              .person = who.subject,
+                              .username = who.username,
+                              .client = tx.authz.client_key,
+                              .client_name = tx.authz.client_name,
+                              .resource = tx.authz.resource });
     return give_code(r, conf, &tx, &who);
 }

@@ -173,6 +173,13 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
     ap_log_rerror(
         APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0231) "consent %s client=%s resource=%s scope=\"%s\"",
         *decision == 'a' ? "given to" : "denied to", authz.client_key, authz.resource, authz.scope);
+    mcp_event(r, MCP_EVENT_CONSENT,
+              &(mcp_event_t){ .outcome = *decision == 'a' ? "ok" : "access_denied",
+                              .client = authz.client_key,
+                              .client_name = authz.client_name,
+                              .resource = authz.resource,
+                              .scope = authz.scope,
+                              .target = authz.redirect_uri });
     if (*decision == 'd') {
         return mcp_authz_error(r, conf, &authz, "access_denied", "the person denied access");
     }

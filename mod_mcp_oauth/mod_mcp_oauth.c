@@ -11,9 +11,9 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
-#include "mcp_crypto.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_metrics.h"
 
 /* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as
  * those of an MCP server at the root: they are for those who have no token yet. */
@@ -115,18 +115,42 @@ static int type_checker(request_rec *r)
     return is_ours(r) ? OK : DECLINED;
 }
 
+/* An audit log that has to be written and cannot (MCPAuditLog required): nothing is done that it would not tell. */
+static int refuse_unaudited(request_rec *r, const mcp_oauth_conf_t *conf)
+{
+    const char *accept = apr_table_get(r->headers_in, "Accept");
+
+    if (accept && ap_strstr_c(accept, "text/html")) {
+        return mcp_page_error(r, conf, HTTP_SERVICE_UNAVAILABLE, MCP_PAGE_UNAVAILABLE,
+                              "the audit log cannot be written");
+    }
+    apr_table_setn(r->headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
+    return mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                                "the audit log cannot be written");
+}
+
+static int answer_metrics(request_rec *r)
+{
+    return mcp_metrics_handler(r, NULL);
+}
+
 /* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have
  * replaced. */
 static int handler(request_rec *r)
 {
     const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
 
-    return route ? route->answer(r, mcp_oauth_conf(r)) : DECLINED;
+    if (!route) {
+        return DECLINED;
+    }
+    return r->method_number == M_OPTIONS || route->resource || mcp_audit_is_ready()
+               ? route->answer(r, mcp_oauth_conf(r))
+               : refuse_unaudited(r, mcp_oauth_conf(r));
 }
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
-    return mcp_store_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return mcp_shared_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 /* Also run by configtest, so that what is missing is named before a restart. */
@@ -188,8 +212,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
 
         if (conf->store) {
-            mcp_crypto_child_init();
-            mcp_store_child_init(conf->store, pchild);
+            mcp_shared_child_init(conf->store, pchild);
             mcp_upstream_child_init(pchild, main_server);
             mcp_clients_child_init(pchild);
             return;
@@ -207,6 +230,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */
 }
 
 AP_DECLARE_MODULE(mcp_oauth)

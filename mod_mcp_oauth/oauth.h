@@ -19,6 +19,7 @@
 #include <http_config.h>
 
 #include "mcp_config.h"
+#include "mcp_event.h"
 #include "mcp_grant.h"
 #include "mcp_result.h"
 #include "clients.h"

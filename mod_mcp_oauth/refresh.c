@@ -54,6 +54,7 @@ static int invalid_grant(const refresh_t *x, const char *why)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0271) "refresh of client=%s refused: %s",
                   x->token.grant.client_key, why);
+    mcp_event_grant(x->r, MCP_EVENT_REFRESH, "invalid_grant", why, &x->token.grant);
     return mcp_send_oauth_error(x->r, HTTP_BAD_REQUEST, "invalid_grant",
                                 "the refresh token is not valid any more");
 }
@@ -218,6 +219,8 @@ static int rotate(refresh_t *x, int restoring)
                   MCP_LOG(0273) "refreshed \"%s\" client=%s resource=%s%s",
                   mcp_log_text(x->r->pool, grant->subject), grant->client_key, grant->resource,
                   restoring ? ", restored after a loss of the store" : "");
+    mcp_event_grant(x->r, MCP_EVENT_REFRESH, NULL,
+                    restoring ? "restored after a loss of the store" : NULL, grant);
     return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
 }
 
@@ -304,6 +307,8 @@ static int without_successor(refresh_t *x, int polls, int waited_out, apr_time_t
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                       MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
                       x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
+        mcp_event_grant(x->r, MCP_EVENT_REUSE, "invalid_grant",
+                        "a used refresh token was presented again", &x->token.grant);
         mcp_session_revoke(x->r, x->conf, x->token.grant.id,
                            "a used refresh token was presented again");
         return invalid_grant(x, "it was used before");
@@ -460,6 +465,11 @@ int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0275) "refresh of client=%s refused: %s", client->key,
                       mcp_detail(&res));
+        mcp_event(r, MCP_EVENT_REFRESH,
+                  &(mcp_event_t){ .outcome = res.error,
+                                  .detail = res.description,
+                                  .client = client->key,
+                                  .client_name = client->name });
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     mcp_ticket_id(x.token.grant.id, x.token.grant.generation, x.ticket);

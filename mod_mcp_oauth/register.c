@@ -148,10 +148,17 @@ int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (!id) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0212) "registration refused: %s (%s)",
                       res.description, res.log ? res.log : "-");
+        mcp_event(r, MCP_EVENT_REGISTRATION,
+                  &(mcp_event_t){ .outcome = res.error, .detail = res.description });
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0213) "registered client=%s \"%s\"",
                   mcp_client_key(r->pool, id), mcp_log_text(r->pool, client.name));
+    mcp_event(r, MCP_EVENT_REGISTRATION,
+              &(mcp_event_t){ .outcome = "ok",
+                              .client = mcp_client_key(r->pool, id),
+                              .client_name = client.name,
+                              .target = APR_ARRAY_IDX(client.redirect_uris, 0, const char *) });
     mcp_no_store(r);
     return mcp_send_json(r, HTTP_CREATED, answer(r, conf, body, &client, id));
 }

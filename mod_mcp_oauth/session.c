@@ -253,6 +253,8 @@ apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
 
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, MCP_LOG(0252) "grant %s revoked: %s",
                   mcp_mask(r->pool, mcp_b64url_encode(r->pool, id, MCP_ID_LEN)), why);
+    mcp_event(r, MCP_EVENT_REVOCATION,
+              &(mcp_event_t){ .outcome = "ok", .detail = why, .grant = id });
     rv = mcp_store_put(conf->store, MCP_KIND_BLOCK, id, MCP_ID_LEN, now + REVOCATION_MARK, "1", 1,
                        r->pool);
     if (rv == MCP_EDOWN) {

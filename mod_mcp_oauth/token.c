@@ -200,6 +200,11 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
     if (check_code(r, conf, form, client, &code, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0261) "code of client=%s refused: %s",
                       client->key, mcp_detail(&res));
+        mcp_event(r, MCP_EVENT_TOKEN,
+                  &(mcp_event_t){ .outcome = res.error,
+                                  .detail = res.description,
+                                  .client = client->key,
+                                  .client_name = client->name });
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     rv = mcp_store_take(conf->store, MCP_KIND_CODE, code.id, MCP_ID_LEN, &data, &len, r->pool);
@@ -207,6 +212,12 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
         return mcp_send_store_down(r);
     }
     if (rv != APR_SUCCESS) {
+        mcp_event(r, MCP_EVENT_REUSE,
+                  &(mcp_event_t){ .outcome = "invalid_grant",
+                                  .detail = "a code was presented again",
+                                  .client = client->key,
+                                  .client_name = client->name,
+                                  .grant = code.grant_id });
         mcp_session_revoke(r, conf, code.grant_id, "its code was presented again");
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant",
                                     "the code was used already");
@@ -227,6 +238,7 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
                   MCP_LOG(0262) "tokens for \"%s\" client=%s resource=%s scope=\"%s\"",
                   mcp_log_text(r->pool, token.grant.subject), client->key, token.grant.resource,
                   token.grant.scope);
+    mcp_event_grant(r, MCP_EVENT_TOKEN, NULL, NULL, &token.grant);
     return mcp_send_json(r, HTTP_OK, json_incref(answer));
 }
 
@@ -256,6 +268,8 @@ int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (mcp_client_authenticate(r, conf, form, &client, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0263) "token request refused: %s",
                       mcp_detail(&res));
+        mcp_event(r, MCP_EVENT_TOKEN,
+                  &(mcp_event_t){ .outcome = res.error, .detail = res.description });
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
     if (mcp_clients_limit(r, conf, MCP_LIMIT_TOKEN, client.key)) {

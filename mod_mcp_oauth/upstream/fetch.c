@@ -9,6 +9,7 @@
 #include <apr_thread_mutex.h>
 
 #include "mcp_address.h"
+#include "mcp_metrics.h"
 #include "mcp_url.h"
 
 #define HEADERS_MAX 65536 /* bytes of all header lines of an answer, interim answers included */
@@ -265,6 +266,7 @@ int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_res
     struct curl_slist *headers;
     CURL *curl = take_handle();
     CURLcode code;
+    apr_time_t begin;
     long status = 0;
 
     headers = curl ? set_headers(p, curl, ask) : NULL;
@@ -277,7 +279,9 @@ int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_res
     }
     set_options(curl, ask, &in);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    begin = apr_time_now();
     code = curl_easy_perform(curl);
+    mcp_metric_time(MCP_TIME_PROVIDER, apr_time_now() - begin);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK) {
         const char *type = NULL;

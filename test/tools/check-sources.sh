@@ -10,7 +10,7 @@ complain() { # TEXT, lines on stdin
     sed "s|^|$1: |" >> "$found"
 }
 
-modules=$(find common mod_mcp_oauth mod_mcp_guard -name '*.[ch]')
+modules=$(find common mod_mcp_oauth mod_mcp_guard mcpctl -name '*.[ch]')
 tests=$(find test/unit test/fuzz test/bench -name '*.[ch]' 2> /dev/null)
 scripts=$(find test/tools test/fuzz test/lib -type f \( -name '*.sh' -o -path 'test/tools/*' \) 2> /dev/null)
 
@@ -38,7 +38,7 @@ grep -nE 'ap_construct_url|ap_get_server_name\b|ap_construct_server|headers_in, 
     grep -v '^mod_mcp_guard/host.c:' |
     complain 'builds on the Host header'
 # The crypto library is reached by common/ and the upstream side alone; stream_tls.c moves bytes through TLS.
-grep -lE '<openssl/' $modules | grep -vE '^(common|mod_mcp_oauth/upstream)/|^mod_mcp_guard/stream_tls.c' | complain 'uses OpenSSL directly'
+grep -lE '<openssl/' $modules | grep -vE '^(common|mcpctl|mod_mcp_oauth/upstream)/|^mod_mcp_guard/stream_tls.c' | complain 'uses OpenSSL directly'
 
 grep -nE '	' $modules $tests | complain 'a tab'
 grep -nE ' +$' $modules $tests | complain 'blanks at the end of the line'

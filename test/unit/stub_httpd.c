@@ -326,6 +326,8 @@ request_rec *stub_request(apr_pool_t *p)
     r->headers_in = apr_table_make(p, 8);
     r->headers_out = apr_table_make(p, 8);
     r->err_headers_out = apr_table_make(p, 8);
+    r->subprocess_env = apr_table_make(p, 8);
+    r->notes = apr_table_make(p, 8);
     r->method_number = M_GET;
     r->status = HTTP_OK;
     *stub_output = '\0';
@@ -364,6 +366,43 @@ int ap_map_http_request_error(apr_status_t rv, int status)
 int ap_discard_request_body(request_rec *r)
 {
     return OK;
+}
+
+int ap_rvputs(request_rec *r, ...)
+{
+    va_list args;
+    const char *text;
+
+    va_start(args, r);
+    while ((text = va_arg(args, const char *))) {
+        ap_rwrite(text, (int)strlen(text), r);
+    }
+    va_end(args);
+    return 0;
+}
+
+int ap_rprintf(request_rec *r, const char *format, ...)
+{
+    va_list args;
+    const char *text;
+
+    va_start(args, format);
+    text = apr_pvsprintf(r->pool, format, args);
+    va_end(args);
+    return ap_rwrite(text, (int)strlen(text), r);
+}
+
+/* No programs here: piped logs are the system suite's. */
+piped_log *ap_open_piped_log(apr_pool_t *p, const char *program)
+{
+    (void)p, (void)program;
+    return NULL;
+}
+
+apr_file_t *ap_piped_log_write_fd(piped_log *log)
+{
+    (void)log;
+    return NULL;
 }
 
 int ap_rwrite(const void *data, int len, request_rec *r)

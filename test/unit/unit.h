@@ -26,6 +26,7 @@ mcp_keyring_t *unit_ring(const char *content);
 #define KEY_2 "k2 ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 
 Suite *suite_address(void);
+Suite *suite_audit(void);
 Suite *suite_config(void);
 Suite *suite_consent(void);
 Suite *suite_cookie(void);
@@ -37,6 +38,7 @@ Suite *suite_json(void);
 Suite *suite_keyring(void);
 Suite *suite_limit(void);
 Suite *suite_quota(void);
+Suite *suite_metrics(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
 Suite *suite_store(void);
