@@ -19,6 +19,8 @@ static const struct {
     { "rekey", mcpctl_rekey, "FILE [KID]", "put a new key on top of a key file; reload httpd gracefully after it" },
     { "verify-audit", mcpctl_verify_audit, "--key-file FILE [--partial] LOG...",
       "check that no line of an audit log was changed, removed or moved" },
+    { "doctor", mcpctl_doctor, "[--no-register] [--token-file FILE] [--cacert FILE] URL",
+      "do to a live gateway what MCP clients do, and say what would fail" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))

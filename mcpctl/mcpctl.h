@@ -32,4 +32,8 @@ int mcpctl_rekey(const mcpctl_t *ctl, int argc, const char *const *argv);
 
 int mcpctl_verify_audit(const mcpctl_t *ctl, int argc, const char *const *argv);
 
+/* ---- doctor.c ---- */
+
+int mcpctl_doctor(const mcpctl_t *ctl, int argc, const char *const *argv);
+
 #endif

@@ -2,28 +2,14 @@
 // The audit log and the metrics of a running gateway, as an administrator and an auditor use them.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { join } from 'node:path';
 import { request } from './lib/http.mjs';
+import { mcpctl } from './lib/mcpctl.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 import { defaultSite, keyLine } from './lib/world.mjs';
-
-const MCPCTL = join(dirname(process.env.MCP_MODULES), 'mcpctl/mcpctl');
-
-/** Run mcpctl; {code, out, err}. */
-async function mcpctl(...args) {
-    try {
-        const { stdout, stderr } = await promisify(execFile)(MCPCTL, args);
-        return { code: 0, out: stdout, err: stderr };
-    } catch (error) {
-        if (typeof error.code !== 'number') throw error;
-        return { code: error.code, out: error.stdout, err: error.stderr };
-    }
-}
 
 const read = async (path) => (await readFile(path, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line));
 const rpc = (method, params, headers) => ({ json: { jsonrpc: '2.0', id: 7, method, params }, headers });

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// mcpctl doctor: finds nothing wrong with a good gateway, and names what is wrong with each of several bad ones.
+
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { once } from 'node:events';
+import { mcpctl } from './lib/mcpctl.mjs';
+import { OAuthClient } from './lib/oauth.mjs';
+import { suite } from './lib/suite.mjs';
+
+/** The gateway as somebody's proxy, location or firewall spoils it: `spoil({url, status, headers, body})` changes answers. */
+async function spoiled(world, spoil) {
+    const server = http.createServer(async (request, response) => {
+        let body = '';
+        for await (const chunk of request) body += chunk;
+        const answer = await new Promise((resolve, reject) => {
+            const { host, ...headers } = request.headers;
+            const ask = http.request(world.base + request.url, { method: request.method, headers }, async (got) => {
+                let text = '';
+                for await (const chunk of got) text += chunk;
+                resolve({ url: request.url, method: request.method, status: got.statusCode, headers: { ...got.headers }, body: text });
+            });
+            ask.on('error', reject).end(body);
+        });
+        delete answer.headers['transfer-encoding'];
+        delete answer.headers['content-length'];
+        const own = `http://127.0.0.1:${server.address().port}`;
+        for (const name of Object.keys(answer.headers)) answer.headers[name] = String(answer.headers[name]).replaceAll(world.base, own);
+        answer.body = answer.body.replaceAll(world.base, own);
+        spoil(answer, own);
+        response.writeHead(answer.status, answer.headers);
+        response.end(answer.body);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { base: `http://127.0.0.1:${server.address().port}`, close: () => new Promise((done) => { server.close(done); server.closeAllConnections(); }) };
+}
+
+const isWellKnown = (answer, name) => answer.url.startsWith(`/.well-known/${name}`);
+const asJson = (answer, change) => { const json = JSON.parse(answer.body); change(json); answer.body = JSON.stringify(json); };
+
+suite('doctor', { backend: false, directives: 'MCPAllowOrigin http://localhost:6274' }, async (it, world) => {
+    const resource = `${world.base}/echo`;
+
+    await it('finds nothing wrong with a good gateway, with a token and without', async () => {
+        const plain = await mcpctl('doctor', resource);
+        assert.equal(plain.code, 0, plain.out + plain.err);
+        assert.doesNotMatch(plain.out, /^FAIL/m);
+        for (const what of ['challenge', 'resource metadata', 'server metadata', 'registration', 'consent page', 'token endpoint']) {
+            assert.match(plain.out, new RegExp(`^ok {4}${what}: `, 'm'));
+        }
+        assert.match(plain.out, /Cursor can register/);
+        const tokens = await new OAuthClient(world, { resource }).signIn(world.person());
+        const file = await world.httpd.file('conf/token', `${tokens.access_token}\n`);
+        const json = await mcpctl('--json', 'doctor', '--token-file', file, '--no-register', resource);
+        const findings = JSON.parse(json.out);
+        assert.ok(findings.some(({ check, result }) => check === 'call' && result === 'ok'), json.out);
+        assert.ok(!json.out.includes(tokens.access_token));
+    });
+
+    const faults = [
+        ['no server', null, /^FAIL {2}connection: .*check name/m],
+        ['a path that is not guarded', (a) => { if (a.url === '/echo' && a.method === 'POST') Object.assign(a, { status: 200, headers: {}, body: '{}' }); }, /^FAIL {2}challenge: .*AuthType MCP/m],
+        ['a redirect', (a) => { if (a.url === '/echo') Object.assign(a, { status: 301, headers: { location: '/echo/' } }); }, /^FAIL {2}challenge: the server redirects to \/echo\//m],
+        ['a lost challenge', (a) => { delete a.headers['www-authenticate']; }, /^FAIL {2}challenge: 401 without a Bearer challenge/m],
+        ['an issuer with a slash', (a) => { if (isWellKnown(a, 'oauth-authorization-server')) asJson(a, (json) => { json.issuer += '/'; }); }, /^FAIL {2}server metadata: issuer .*byte for byte/m],
+        ['another resource', (a) => { if (isWellKnown(a, 'oauth-protected-resource')) asJson(a, (json) => { json.resource = 'https://other.example/mcp'; }); }, /^FAIL {2}resource metadata: its resource is https:\/\/other\.example\/mcp/m],
+        ['HTML for metadata', (a) => { if (isWellKnown(a, '')) Object.assign(a, { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }); }, /^FAIL {2}resource metadata: .*catch \/\.well-known\//m],
+        ['no PKCE', (a) => { if (isWellKnown(a, 'oauth-authorization-server')) asJson(a, (json) => { delete json.code_challenge_methods_supported; }); }, /^FAIL {2}server metadata: S256/m],
+        ['lost CORS headers', (a) => { for (const name of Object.keys(a.headers)) if (name.startsWith('access-control')) delete a.headers[name]; }, /^note {2}MCP endpoint: .*MCPAllowOrigin/m],
+        ['a page that can be framed', (a) => { delete a.headers['content-security-policy']; }, /^FAIL {2}consent page: it can be framed/m],
+        ['a clock that is wrong', (a) => { a.headers.date = new Date(Date.now() - 3_600_000).toUTCString(); }, /^FAIL {2}clock: .*-3[56]\d\d s off/m],
+        ['an error page of somebody', (a) => { if (a.url === '/token') Object.assign(a, { status: 502, headers: { 'content-type': 'text/html' }, body: '<html>' }); }, /^FAIL {2}token endpoint: .*502/m],
+    ];
+    for (const [what, spoil, expected] of faults) {
+        await it(`names the fault: ${what}`, async () => {
+            const gateway = spoil ? await spoiled(world, spoil) : { base: 'http://127.0.0.1:1', close() {} };
+            try {
+                const { code, out, err } = await mcpctl('doctor', `${gateway.base}/echo`);
+                assert.match(out, expected, out + err);
+                if (/FAIL/.test(expected.source)) assert.equal(code, 1);
+            } finally { await gateway.close(); }
+        });
+    }
+
+    await it('says how it is used', async () => {
+        assert.equal((await mcpctl('doctor')).code, 2);
+        assert.equal((await mcpctl('doctor', 'not a url')).code, 2);
+        assert.equal((await mcpctl('doctor', '--nonsense', resource)).code, 2);
+    });
+});
