@@ -27,6 +27,7 @@ typedef enum {
     MCP_PURPOSE_STORE,       /* mcpst: records in the store (raw form, never text) */
     MCP_PURPOSE_SESSION,     /* mcpms: MCP session ids bound to a person */
     MCP_PURPOSE_AUDIT,       /* mcpau: the audit log's chain */
+    MCP_PURPOSE_CHOICE,      /* mcpch: form to choose a provider, after consent */
     MCP_PURPOSE_COUNT
 } mcp_purpose_e;
 

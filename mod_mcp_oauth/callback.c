@@ -35,7 +35,7 @@ typedef struct {
 static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
                             transaction_t *tx)
 {
-    const char *cookie = state ? mcp_tx_get(r, conf, state) : NULL, *provider;
+    const char *cookie = state ? mcp_tx_get(r, conf, state) : NULL, *provider, *callback;
     unsigned char *used;
     apr_status_t rv;
     apr_size_t len;
@@ -69,7 +69,6 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
     tx->sent.state = state;
     tx->sent.nonce = mcp_json_str(json, "n");
     tx->sent.code_verifier = mcp_json_str(json, "v");
-    tx->sent.redirect_uri = apr_pstrcat(r->pool, conf->base_url, "/oauth-callback", NULL);
     mcp_page_locales(r, mcp_json_str(json, "lg"));
     if (!mcp_authz_read(conf, json, &tx->authz) || !tx->provider || !tx->sent.nonce
         || !tx->sent.code_verifier || !mcp_resource_by_uri(conf->shared, tx->authz.resource)) {
@@ -77,6 +76,14 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
                        "the transaction is another server's, or the configuration has changed");
         return DONE;
     }
+    callback = mcp_provider_callback(r->pool, conf, tx->provider);
+    if (strcmp(r->uri + strlen(conf->base_path), callback)) {
+        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
+                       apr_psprintf(r->pool, "an answer for the sign-in at %s came to %s (mix-up)",
+                                    tx->provider->name, mcp_log_text(r->pool, r->uri)));
+        return DONE;
+    }
+    tx->sent.redirect_uri = apr_pstrcat(r->pool, conf->base_url, callback, NULL);
     /* Came back already? The mark is written when the person is known, so that nobody else can fill
      * the store; until then the provider itself honours its code only once. */
     rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, state, strlen(state), &used, &len,

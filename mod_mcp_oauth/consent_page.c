@@ -11,7 +11,6 @@
 #include <apr_strings.h>
 
 #include "mcp_json.h"
-#include "mcp_seal.h"
 #include "mcp_url.h"
 
 const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name)
@@ -79,26 +78,30 @@ static void put_destination(json_t *model, apr_pool_t *p, const char *uri)
     }
 }
 
-/* The provider that the person goes to next, and what it will be asked for (CP-5). */
-static void put_provider(request_rec *r, const mcp_oauth_conf_t *conf, json_t *model)
+/* Where the person goes next, and what each provider is asked for (CP-5). */
+static void put_providers(request_rec *r, const mcp_oauth_conf_t *conf, json_t *model)
 {
-    const mcp_provider_t *provider = APR_ARRAY_IDX(conf->providers, 0, mcp_provider_t *);
-    mcp_url_t url;
+    json_t *rows = json_array();
 
-    if (mcp_url_parse(r->pool, provider->issuer, &url) == APR_SUCCESS) {
-        mcp_put(model, "provider", url.host);
-        mcp_put(model, "provider_scope",
-                provider->scope ? provider->scope : mcp_page_text(r, conf, "identity", NULL));
+    for (int i = 0; i < conf->providers->nelts; i++) {
+        const mcp_provider_t *provider = APR_ARRAY_IDX(conf->providers, i, mcp_provider_t *);
+        json_t *row = json_object();
+
+        mcp_put(row, "label", mcp_provider_title(r->pool, provider));
+        mcp_put(row, "scope",
+                *provider->scope ? provider->scope : mcp_page_text(r, conf, "identity", NULL));
+        json_array_append_new(rows, row);
     }
-}
+    if (json_array_size(rows) == 1) {
+        json_t *row = json_array_get(rows, 0);
 
-static char *seal_form(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz)
-{
-    json_t *json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
-
-    mcp_put(json, "b", mcp_browser_tag(r->pool, mcp_browser_ensure(r, conf)));
-    return mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_FORM, json,
-                         apr_time_now() + MCP_CONSENT_LIFETIME);
+        json_object_set(model, "provider", json_object_get(row, "label"));
+        json_object_set(model, "provider_scope", json_object_get(row, "scope"));
+        json_decref(rows);
+        return;
+    }
+    json_object_set_new(model, "several", json_true());
+    json_object_set_new(model, "providers", rows);
 }
 
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
@@ -113,13 +116,14 @@ int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t 
     mcp_put(model, "title", mcp_page_text(r, conf, "consent_title", model));
     /* who says that the application is what it calls itself (CP-13, CP-14) */
     mcp_put(model, "verified_host", client->source == MCP_CLIENT_METADATA ? client->host : NULL);
-    json_object_set_new(model, "unverified",
-                        json_boolean(client->source == MCP_CLIENT_REGISTERED));
+    json_object_set_new(model, "unverified", json_boolean(client->source == MCP_CLIENT_REGISTERED));
     mcp_put(model, "client_url", client->uri);
     put_destination(model, r->pool, authz->redirect_uri);
     put_scopes(model, mcp_scopes_model(conf, r->pool, authz->scope));
-    put_provider(r, conf, model);
+    put_providers(r, conf, model);
     mcp_put(model, "action", apr_pstrcat(r->pool, conf->base_url, "/consent", NULL));
-    mcp_put(model, "form", seal_form(r, conf, authz));
+    mcp_put(model, "form",
+            mcp_page_form_seal(r, conf, MCP_PURPOSE_FORM,
+                               mcp_json_own(r->pool, mcp_authz_json(conf, authz))));
     return mcp_page_send(r, conf, HTTP_OK, MCP_VIEW_CONSENT, model);
 }

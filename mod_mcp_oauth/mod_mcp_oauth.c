@@ -29,7 +29,9 @@ static const struct {
 } endpoints[] = {
     { "/authorize", mcp_authorize_handler },
     { "/consent", mcp_consent_handler },
+    { "/signin", mcp_choice_handler },
     { "/oauth-callback", mcp_callback_handler },
+    { "/oauth-callback/*", mcp_callback_handler },
     { "/token", mcp_token_handler },
     { "/register", mcp_register_handler },
     { "/revoke", mcp_revoke_handler },
@@ -47,6 +49,14 @@ static int answer_prm(request_rec *r, mcp_oauth_conf_t *conf)
     const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
 
     return mcp_prm_answer(r, conf->shared, route->resource);
+}
+
+/* A known path that ends with an asterisk stands for all that begin so and go on. */
+static int path_is(const char *known, const char *path)
+{
+    apr_size_t len = strlen(known) - 1;
+
+    return known[len] == '*' ? !strncmp(known, path, len) && path[len] : !strcmp(known, path);
 }
 
 static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
@@ -72,7 +82,7 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
         return NULL;
     }
     for (apr_size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
-        if (!strcmp(r->uri + len, endpoints[i].path)) {
+        if (path_is(endpoints[i].path, r->uri + len)) {
             return endpoints[i].answer;
         }
     }

@@ -7,7 +7,8 @@
  * in for another (T5):
  *
  *   GET /authorize        checked            consent form, MCP_PURPOSE_FORM, bound to a cookie
- *   POST /consent         person said yes    transaction, MCP_PURPOSE_TRANSACTION, in a cookie
+ *   POST /consent         person said yes    choice, MCP_PURPOSE_CHOICE, with several providers
+ *   POST /signin          provider is known  transaction, MCP_PURPOSE_TRANSACTION, in a cookie
  *   GET /oauth-callback   person is known    code, MCP_PURPOSE_CODE, with its record MCP_KIND_CODE
  *   POST /token           client has proved  grant, ticket, upstream tokens stored; two tokens
  */
@@ -69,6 +70,16 @@ mcp_oauth_conf_t *mcp_oauth_conf(request_rec *r);
 
 /** The <MCPProvider> called @a name (which may be followed by "|", as in a subject), or NULL. */
 const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const char *name);
+
+/** What people are told a provider is: its label, and the host of its issuer. */
+const char *mcp_provider_title(apr_pool_t *p, const mcp_provider_t *provider);
+
+/**
+ * Where a provider sends people back to, below base_url. One path for each, so that an answer can
+ * only be taken for that of the provider that was asked (mix-up, RFC 9700 section 4.4.2).
+ */
+const char *mcp_provider_callback(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                  const mcp_provider_t *provider);
 
 /**
  * The resource that a client means by @a uri (AS-11): its canonical URI, with or without a trailing
@@ -221,6 +232,20 @@ apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
 void mcp_ticket_id(const unsigned char id[MCP_ID_LEN], apr_uint32_t generation,
                    unsigned char out[MCP_TICKET_LEN]);
 
+/* ---- forms of our pages (page_form.c) ---- */
+
+/** Seal @a json for a form of ours, for this browser. */
+char *mcp_page_form_seal(request_rec *r, const mcp_oauth_conf_t *conf, mcp_purpose_e purpose,
+                         json_t *json);
+
+/**
+ * Read, authenticate and open a form that was posted; its sealed part is the field "form".
+ * @param what  what the form is, for the log
+ * @return OK, or the page is sent and DONE returned
+ */
+int mcp_page_form_open(request_rec *r, const mcp_oauth_conf_t *conf, mcp_purpose_e purpose,
+                       const char *what, apr_array_header_t **form, json_t **json);
+
 /* ---- browser and transaction cookies (browser.c) ---- */
 
 /** The browser's random name from its cookie, or a new one, for which the cookie is set. */
@@ -255,6 +280,7 @@ int mcp_jwks_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
@@ -273,6 +299,9 @@ const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name
 
 /** The scopes of a list in words, for pages: [{"text":, "name":, "optional":, "field": "s0"}] */
 json_t *mcp_scopes_model(const mcp_oauth_conf_t *conf, apr_pool_t *p, const char *scopes);
+
+/** The person said yes: go to the provider, or show the page to choose one (sign_in.c). */
+int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
 
 /** grant_type=refresh_token; the client is authenticated. */
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,

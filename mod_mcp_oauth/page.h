@@ -27,7 +27,8 @@ struct mcp_oauth_conf_t;
  *   client, client_url, verified_host (who vouches for the name), unverified, resource,
  *   scopes [text, name, optional, field], no_scopes, any_optional,
  *   to_host, to_loopback or to_scheme (where the answer goes), redirect (the whole URI),
- *   account (when the person is known), provider, provider_scope,
+ *   account (when the person is known), provider, provider_scope, or with several of them
+ *   several, providers [label, scope],
  *   action (where the form is posted), form (its sealed value). Buttons: decision=deny|allow
  *
  * MCP_VIEW_NOTICE       something went wrong, is done, or has to be confirmed
@@ -42,7 +43,7 @@ struct mcp_oauth_conf_t;
  *   action (where each form is posted), signout_action, signout_form
  *
  * MCP_VIEW_CHOOSER      where to sign in
- *   client, resource, providers [name, label], action, form. Buttons: provider=NAME
+ *   client, resource, providers [name, label, last (chosen the last time)], action, form. Buttons: provider=NAME
  */
 typedef enum {
     MCP_VIEW_CONSENT,

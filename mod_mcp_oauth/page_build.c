@@ -22,7 +22,8 @@ static const struct {
                            COMMON "client client_url verified_host unverified resource "
                                   "scopes[text name optional field] no_scopes any_optional "
                                   "to_host to_loopback to_scheme redirect account "
-                                  "provider provider_scope action! form" },
+                                  "provider provider_scope several providers[label scope] "
+                                  "action! form" },
     [MCP_VIEW_NOTICE] = { "notice.html", COMMON "text reference action! form button "
                                                 "link_url! link_label" },
     [MCP_VIEW_CONNECTIONS] = { "connections.html",
@@ -30,7 +31,7 @@ static const struct {
                                       "since last_used scopes[text] form] "
                                       "action! signout_action! signout_form" },
     [MCP_VIEW_CHOOSER] = { "chooser.html",
-                           COMMON "client resource providers[name label] action! form" },
+                           COMMON "client resource providers[name label last] action! form" },
 };
 
 static const char *built_in(const char *file)

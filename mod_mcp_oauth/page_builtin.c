@@ -71,6 +71,13 @@ static const char consent_html[] =
     "<p><bdi>{{account}}</bdi></p>\n"
     "{{/account}}\n"
     "{{#provider}}<p class=\"soft\">{{t.next_step}}</p>{{/provider}}\n"
+    "{{#several}}\n"
+    "<p class=\"soft\">{{t.next_choice}}</p>\n"
+    "<ul class=\"soft\">\n"
+    "{{#providers}}<li><bdi>{{label}}</bdi>: {{scope}}</li>\n"
+    "{{/providers}}\n"
+    "</ul>\n"
+    "{{/several}}\n"
     "<div class=\"choice\">\n"
     "<button type=\"submit\" name=\"decision\" value=\"deny\">{{t.deny}}</button>\n"
     "<button type=\"submit\" name=\"decision\" value=\"allow\">{{t.allow}}</button>\n"
@@ -125,7 +132,7 @@ static const char chooser_html[] =
     "<input type=\"hidden\" name=\"form\" value=\"{{form}}\">\n"
     "<div class=\"providers\">\n"
     "{{#providers}}\n"
-    "<button type=\"submit\" name=\"provider\" value=\"{{name}}\">{{t.continue_with}}</button>\n"
+    "<button type=\"submit\" name=\"provider\" value=\"{{name}}\">{{t.continue_with}}{{#last}} {{t.chosen_last}}{{/last}}</button>\n"
     "{{/providers}}\n"
     "</div>\n"
     "</form>\n";
@@ -174,6 +181,7 @@ const char *const mcp_builtin_keys[] = {
     "scheme_warning",
     "account_heading",
     "next_step",
+    "next_choice",
     "identity",
     "deny",
     "allow",
@@ -205,6 +213,7 @@ const char *const mcp_builtin_keys[] = {
     "chooser_title",
     "chooser_text",
     "continue_with",
+    "chosen_last",
     "connections_title",
     "signed_in_as",
     "connections_none",
@@ -254,6 +263,7 @@ static const char *const en[] = {
     "Allow this only if you have just asked that application to connect.", /* scheme_warning */
     "Your account", /* account_heading */
     "If you allow it, you sign in at {provider}, which is asked for: {provider_scope}. The application never sees your password, nor what that service tells us.", /* next_step */
+    "If you allow it, you choose where you sign in. The application never sees your password, nor what that service tells us. What each is asked for:", /* next_choice */
     "your identity", /* identity */
     "Deny", /* deny */
     "Allow", /* allow */
@@ -285,6 +295,7 @@ static const char *const en[] = {
     "How do you want to sign in?", /* chooser_title */
     "{client} asks for access to {resource}.", /* chooser_text */
     "Continue with {label}", /* continue_with */
+    "(as last time)", /* chosen_last */
     "Applications with access", /* connections_title */
     "Signed in as {account}", /* signed_in_as */
     "No application has access in your name.", /* connections_none */

@@ -130,6 +130,10 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
         refresh_token = stored.refresh_token;
     }
     if (!provider) { /* not configured any more: nobody vouches for the person */
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
+                      MCP_LOG(0276) "\"%s\" signed in at a provider that is not configured any "
+                                    "more: there is no <MCPProvider> of that name",
+                      mcp_log_text(x->r->pool, x->token.grant.subject));
         return HTTP_UNAUTHORIZED;
     }
     if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now())) {

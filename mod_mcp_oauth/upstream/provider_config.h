@@ -56,6 +56,7 @@ const char *mcp_provider_read_ca(apr_pool_t *p, const char *path, const char **p
 
 const char *mcp_set_provider_preset(cmd_parms *cmd, void *dummy, const char *name, const char *arg);
 const char *mcp_set_provider_label(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_domains(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_client_id(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_client_secret(cmd_parms *cmd, void *dummy, const char *arg);
@@ -78,7 +79,9 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
                        "product whose settings are known, and its host or tenant"), \
         AP_INIT_TAKE1("MCPProviderLabel", mcp_set_provider_label, (void *)(mod), RSRC_CONF, \
                       "what people know the provider by"), \
-        AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF, \
+        AP_INIT_ITERATE("MCPProviderDomains", mcp_set_provider_domains, (void *)(mod), RSRC_CONF,          \
+                    "mail domains whose people sign in there"),                                        \
+    AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF, \
                       "issuer URL of the provider"), \
         AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF, \
                       "client_id of this gateway at the provider"), \

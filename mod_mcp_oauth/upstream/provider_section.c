@@ -71,6 +71,29 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
     return what ? apr_psprintf(p, "<MCPProvider %s>: %s", provider->name, what) : NULL;
 }
 
+/* A domain leads to one provider. NULL or what to mend. */
+static const char *check_domains(apr_pool_t *p, const apr_array_header_t *others,
+                                 const mcp_provider_t *provider)
+{
+    for (int i = 0; provider->domains && i < provider->domains->nelts; i++) {
+        const char *domain = APR_ARRAY_IDX(provider->domains, i, const char *);
+
+        for (int k = 0; k < others->nelts; k++) {
+            const mcp_provider_t *other = APR_ARRAY_IDX(others, k, mcp_provider_t *);
+
+            for (int m = 0; other->domains && m < other->domains->nelts; m++) {
+                if (!apr_cstr_casecmp(domain, APR_ARRAY_IDX(other->domains, m, const char *))) {
+                    return apr_psprintf(p,
+                                        "<MCPProvider %s>: MCPProviderDomains %s is <MCPProvider "
+                                        "%s>'s already",
+                                        provider->name, domain, other->name);
+                }
+            }
+        }
+    }
+    return NULL;
+}
+
 /* The preset's directives, before those that were written, so that these prevail. NULL or what is
  * wrong. */
 static const char *walk_preset(cmd_parms *cmd, mcp_provider_t *provider, ap_directive_t *children)
@@ -161,6 +184,10 @@ const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args)
         return err;
     }
     apply_defaults(cmd->pool, provider);
+    err = check_domains(cmd->pool, conf->providers, provider);
+    if (err) {
+        return err;
+    }
     APR_ARRAY_PUSH(conf->providers, mcp_provider_t *) = provider;
     return NULL;
 }

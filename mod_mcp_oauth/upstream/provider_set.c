@@ -59,6 +59,31 @@ const char *mcp_set_provider_label(cmd_parms *cmd, void *dummy, const char *arg)
     return why;
 }
 
+const char *mcp_set_provider_domains(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+    const char *name = strncmp(arg, "*.", 2) ? arg : arg + 2;
+    apr_size_t len = strlen(name);
+
+    if (!provider) {
+        return why;
+    }
+    if (!len || len > 253 || name[0] == '.' || name[len - 1] == '.'
+        || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
+               != len) {
+        return apr_psprintf(cmd->pool,
+                            "MCPProviderDomains takes domains such as example.com or "
+                            "*.example.com: \"%s\" is none",
+                            arg);
+    }
+    if (!provider->domains) {
+        provider->domains = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(provider->domains, const char *) = arg;
+    return NULL;
+}
+
 const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg)
 {
     const char *why;

@@ -27,6 +27,7 @@ typedef struct {
     apr_array_header_t *claims;  /* MCPProviderClaims: names or paths of claims kept for policy (const char *) */
     apr_array_header_t *subject_claims; /* MCPProviderSubjectClaim; NULL: sub */
     const char *username_claim;  /* MCPProviderUsernameClaim; NULL: preferred_username, else email, else name */
+    apr_array_header_t *domains; /* MCPProviderDomains: of login hints; NULL none (const char *) */
     const char *proxy;           /* MCPProviderProxy: NULL none */
     const char *ca_file;         /* MCPProviderCAFile: PEM, instead of the system's */
     const char *ca_pem;          /* its content, after post_config */

@@ -5,32 +5,17 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test from 'node:test';
-import { chromium } from 'playwright-core';
+import { CHROMIUM, openBrowser as launch } from './lib/browser.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { until } from './lib/proc.mjs';
 import { openWorld } from './lib/world.mjs';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'];
-
-/** A browser with an empty profile of its own; without JavaScript unless asked for. */
-async function openBrowser(t, { javaScriptEnabled = false, ignoreHTTPSErrors = false } = {}) {
-    const profile = await mkdtemp(join(tmpdir(), 'mcp-chromium-'));
-    const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS, headless: true, javaScriptEnabled, ignoreHTTPSErrors });
-    const page = context.pages()[0] ?? await context.newPage();
-    const complaints = [];
-    page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
-    t.after(async () => {
-        await context.close();
-        await rm(profile, { recursive: true, force: true, maxRetries: 5 });
-    });
-    return { context, page, complaints };
+/** A browser that ends with the test `t`. */
+async function openBrowser(t, options) {
+    const browser = await launch(options);
+    t.after(browser.close);
+    return browser;
 }
 
 /** An application's listener for the answer: a real one, on loopback. */

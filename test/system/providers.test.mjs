@@ -6,9 +6,13 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
+import * as manners from './hostile-idp/manners.mjs';
 import { startHostileIdp } from './hostile-idp/idp.mjs';
+import { openBrowser } from './lib/browser.mjs';
+import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { Person } from './lib/person.mjs';
+import { sleep, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 
 /** A <MCPProvider> section for `idp`; `lines` come first, as a preset may. */
@@ -123,6 +127,176 @@ suite('claims by path, and an egress proxy', options((world) => section(world, '
     });
 });
 
+// ---- several ---------------------------------------------------------------------------------------------------------
+
+const [one, two] = [await startHostileIdp(), await startHostileIdp()];
+const both = (world) => section(world, 'one', one, 'MCPProviderLabel "First & <best>"\nMCPProviderDomains one.example')
+    + section(world, 'two', two, 'MCPProviderDomains *.two.example two.example');
+const transactions = (world, person) => person.jar.names(world.base).filter((name) => name.startsWith('mcp_tx'));
+
+suite('two providers', options(both), async (it, world) => {
+    const client = await clientOf(world);
+    const calls = () => [one.count('/token'), two.count('/token')];
+    /** Someone who has said yes and is asked where to sign in. */
+    const undecided = async (changes) => {
+        const person = pat();
+        return { person, page: await person.visit(client.authorizeUrl(changes), { choose: 'one', pause: 'choice' }) };
+    };
+    const press = ({ person, page }, value, changes = {}) => person.submit(page, page.form, changes, { name: 'provider', value });
+
+    await it('the consent page names both and what they are asked for (CP-5); nothing of a sign-in exists before the choice (CP-12)', async () => {
+        const person = pat();
+        const consent = await person.visit(client.authorizeUrl(), { pause: 'consent' });
+        assert.match(consent.text, /<bdi>First &amp; &lt;best&gt; \(127\.0\.0\.1\)<\/bdi>: openid profile[^<]*<\/li>\s*<li><bdi>127\.0\.0\.1<\/bdi>: openid/);
+        const page = await person.submit(consent, consent.form, {}, consent.button);
+        assert.match(page.text, /How do you want to sign in\?/);
+        assert.match(page.text, /First &amp; &lt;best&gt; \(127/);
+        assert.deepEqual(transactions(world, person), []);
+    });
+
+    for (const [name, idp, path] of [['one', one, '/oauth-callback'], ['two', two, '/oauth-callback/two']]) {
+        await it(`${name} is chosen, signs in by its own callback, and is asked at the refresh`, async () => {
+            idp.bend.answer = (answer) => ({ ...answer, expires_in: 1 });
+            const person = pat();
+            const answer = await client.authorize(person, {}, { choose: name });
+            assert.ok(answer.code, answer.url);
+            assert.equal(new URL(asked(idp).redirect_uri).pathname, path);
+            assert.match(lastSignIn(world), new RegExp(`"${name}\\|person-1"`));
+            const tokens = (await client.redeem(answer.code)).json();
+            const before = calls();
+            await sleep(1100);
+            assert.equal((await client.refresh(tokens.refresh_token)).status, 200);
+            assert.deepEqual(calls(), [before[0] + (idp === one), before[1] + (idp === two)]);
+            // and the next time it comes first
+            const again = await person.visit(client.authorizeUrl(), { choose: name, pause: 'choice' });
+            assert.equal(again.form.buttons[0].value, name);
+            assert.match(again.form.buttons[0].text, /\(as last time\)$/);
+            assert.equal(again.form.buttons.length, 2);
+            idp.reset();
+        });
+    }
+
+    await it('an address of its domain as login_hint leads straight to a provider; what only looks like one does not (T26, T39)', async () => {
+        for (const [hint, idp] of [['pat@one.example', one], ['pat@TWO.example', two], ['pat@a.b.two.example', two]]) {
+            const before = idp.count('/authorize');
+            assert.ok((await client.authorize(pat(), { login_hint: hint })).code, hint);
+            assert.equal(idp.count('/authorize'), before + 1);
+            assert.equal(asked(idp).login_hint, hint);
+        }
+        for (const hint of ['pat', '@one.example', 'pat@a.one.example', 'pat@one.example@evil', 'pat@evil@one.example', 'pat@evilone.example',
+            'pat@eviltwo.example', 'pat@one.example.', 'pat@.two.example', 'pat@one.example.evil', 'pat@']) {
+            const { page } = await undecided({ login_hint: hint });
+            assert.match(page.text, /How do you want/, hint);
+        }
+    });
+
+    await it('the choice is bound to the browser, to our page and to its step (T5)', async () => {
+        const mine = await undecided();
+        const other = pat();
+        await other.visit(client.authorizeUrl(), { pause: 'consent' }); // has a cookie of its own
+        assert.equal((await press({ ...mine, person: other }, 'one')).status, 403, 'another browser');
+        assert.equal((await press({ ...mine, person: pat() }, 'one')).status, 403, 'no cookie');
+        assert.equal((await press(mine, 'three')).status, 400);
+        assert.equal((await press(mine, 'one|x')).status, 400);
+        const cross = await mine.person.go(`${world.base}/signin`, {
+            method: 'POST', body: new URLSearchParams({ form: mine.page.form.fields[0].value, provider: 'one' }).toString(),
+            headers: { 'Content-Type': 'application/x-www-form-urlencoded', 'Sec-Fetch-Site': 'cross-site' },
+        });
+        assert.equal(cross.status, 403, 'another site');
+        assert.equal((await mine.person.go(`${world.base}/signin`)).status, 405);
+        // neither form stands in for the other
+        const consent = await mine.person.visit(client.authorizeUrl(), { pause: 'consent' });
+        const sealed = consent.form.fields.find(({ name }) => name === 'form').value;
+        assert.equal((await press(mine, 'one', { form: sealed })).status, 403, 'a consent form is no choice');
+        const skip = await mine.person.submit(consent, consent.form, { form: mine.page.form.fields[0].value }, consent.button);
+        assert.equal(skip.status, 403, 'a choice is no consent');
+        assert.deepEqual(transactions(world, mine.person), []);
+        assert.equal((await press(mine, 'one')).status, 303, 'after all that the right one');
+    });
+
+    await it('mix-up: what comes to the callback of another provider, or says that it is from another issuer, is not redeemed (AS-18)', async () => {
+        world.httpd.announce('MCP0243');
+        for (const [name, wrong] of [['one', '/oauth-callback/two'], ['two', '/oauth-callback'], ['two', '/oauth-callback/one'],
+            ['two', '/oauth-callback/twox'], ['two', '/oauth-callback/']]) {
+            const person = pat();
+            const url = await person.visit(client.authorizeUrl(), { choose: name, stop: (to) => new URL(to).pathname.startsWith('/oauth-callback') });
+            const before = calls();
+            const bent = new URL(url);
+            bent.pathname = wrong;
+            const answer = await person.go(bent.href);
+            assert.ok(answer.status === 400 || answer.status === 404, `${wrong}: ${answer.status}`);
+            assert.deepEqual(calls(), before, 'no code was redeemed anywhere');
+            if (answer.status === 400) {
+                assert.match(world.httpd.log(), /an answer for the sign-in at \w+ came to \/oauth-callback\S* \(mix-up\)/);
+                assert.equal((await person.go(url)).status, 403, 'and the transaction is over');
+            }
+        }
+        two.bend.callback = (params) => ({ ...params, iss: one.issuer });
+        const before = calls();
+        assert.equal((await client.authorize(pat(), {}, { choose: 'two' })).error, 'server_error');
+        assert.deepEqual(calls(), before);
+        two.bend.callback = (params) => ({ ...params, iss: two.issuer });
+        assert.ok((await client.authorize(pat(), {}, { choose: 'two' })).code, 'the right issuer');
+        two.reset();
+    });
+
+    await it('a provider that hangs holds up nobody at another one', async () => {
+        world.httpd.announce('MCP0232');
+        for (const endpoint of ['token', 'metadata']) {
+            await world.httpd.graceful(); // nothing is cached
+            two.bend[endpoint] = manners.silent;
+            const stuck = Array.from({ length: 60 }, async () => {
+                const own = Object.assign(new OAuthClient(world, { resource: client.resource }), { clientId: client.clientId });
+                return own.authorize(pat(), {}, { choose: 'two' });
+            });
+            await sleep(300);
+            const times = [];
+            for (let i = 0; i < 5; i++) {
+                const began = Date.now();
+                assert.ok((await client.authorize(pat(), {}, { choose: 'one' })).code, `${endpoint} ${i}`);
+                times.push(Date.now() - began);
+            }
+            assert.ok(Math.min(...times) < 1000, `${endpoint}: ${times}`);
+            for (const answer of await Promise.all(stuck)) assert.equal(answer.error, 'temporarily_unavailable');
+            two.reset();
+        }
+    });
+
+    await it('in Chromium: a button for each, by keyboard, at 320 pixels, and without a complaint', async () => {
+        const { page, complaints, close } = await openBrowser();
+        try {
+            await page.setViewportSize({ width: 320, height: 600 });
+            await page.goto(client.authorizeUrl());
+            await page.getByRole('button', { name: 'Allow' }).click();
+            await page.getByRole('heading', { name: 'How do you want to sign in?' }).waitFor();
+            assert.deepEqual(await page.getByRole('button').allTextContents(), ['Continue with First & <best> (127.0.0.1)', 'Continue with 127.0.0.1']);
+            assert.ok((await page.getByRole('button').last().boundingBox()).width <= 320);
+            const before = two.count('/authorize');
+            await page.getByRole('button').last().focus();
+            await page.keyboard.press('Enter', { noWaitAfter: true });
+            await until(() => two.count('/authorize') === before + 1, 'the provider to be asked');
+            assert.deepEqual(complaints.filter((text) => /Content Security Policy/i.test(text)), []);
+        } finally { await close(); }
+    });
+
+    await it("a provider that is taken away takes its people's sessions with it, and the log says why (CP-31)", async () => {
+        const session = async (name) => {
+            const { code } = await client.authorize(pat(), {}, { choose: name });
+            return (await client.redeem(code)).json();
+        };
+        const [first, second] = [await session('one'), await session('two')];
+        await world.httpd.configure(site((w) => section(w, 'one', one))(world));
+        await world.httpd.graceful();
+        assert.equal((await client.refresh(first.refresh_token)).status, 200);
+        const answer = await client.refresh(second.refresh_token);
+        assert.equal(answer.status, 400);
+        assert.equal(answer.json().error, 'invalid_grant');
+        assert.match(world.httpd.log(), /MCP0276: "two\|person-1" signed in at a provider that is not configured any more/);
+        const call = await request(`${world.base}/echo`, { json: {}, headers: { Authorization: `Bearer ${second.access_token}` } });
+        assert.equal(call.status, 401);
+    });
+});
+
 suite('what configtest says of providers', { ...options(() => ''), start: false }, async (it, world) => {
     const check = async (lines, more = '') => {
         await world.httpd.configure(site(() => `<MCPProvider corp>\n${lines}\n</MCPProvider>${more}`)(world));
@@ -148,6 +322,9 @@ suite('what configtest says of providers', { ...options(() => ''), start: false 
         ['MCPProviderPreset google\nMCPProviderProxy socks5://x\nMCPProviderClientID x', /MCPProviderProxy takes/],
         ['MCPProviderPreset google\nMCPProviderLabel ""\nMCPProviderClientID x', /MCPProviderLabel takes/],
         ['MCPProviderPreset google\nMCPProviderClientID x', /<MCPProvider corp> is there twice/, '\n<MCPProvider corp>\nMCPProviderPreset google\nMCPProviderClientID x\n</MCPProvider>'],
+        ['MCPProviderPreset google\nMCPProviderDomains a@b\nMCPProviderClientID x', /MCPProviderDomains takes domains/],
+        ['MCPProviderPreset google\nMCPProviderDomains A.example\nMCPProviderClientID x', /MCPProviderDomains a.example is <MCPProvider corp>'s already/,
+            '\n<MCPProvider second>\nMCPProviderPreset google\nMCPProviderDomains b.example a.example\nMCPProviderClientID x\n</MCPProvider>'],
         ['MCPProviderPreset google\nMCPProviderScope profile\nMCPProviderClientID x', /openid among them/],
     ]) {
         await it(`refuses ${lines.replaceAll('\n', ', ')}`.slice(0, 110), async () => {

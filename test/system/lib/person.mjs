@@ -79,6 +79,9 @@ export class CookieJar {
     forget(url) { this.#jar.delete(new URL(url).host); }
 }
 
+/** Where providers send people back to: an answer there is not the client's. */
+const OUR_CALLBACK = /\/oauth-callback(\/[\w-]+)?$/;
+
 const ALLOW = /^(allow|approve|accept|authorize|yes)\b/i;
 const DENY = /^(deny|cancel|refuse|reject|no)\b/i;
 
@@ -100,7 +103,7 @@ export class Person {
         const cookie = this.jar.header(url);
         if (cookie) headers.Cookie = cookie;
         const { pathname, searchParams } = new URL(url);
-        if (pathname.endsWith('/oauth-callback')) this.onSecret?.("provider's code", searchParams.get('code'));
+        if (OUR_CALLBACK.test(pathname)) this.onSecret?.("provider's code", searchParams.get('code'));
         const response = await request(url, { ...options, headers });
         this.jar.take(url, response);
         this.trace.push({ method: options.method ?? (options.body ? 'POST' : 'GET'), url: String(url), status: response.status });
@@ -129,8 +132,12 @@ export class Person {
     }
 
     /** Find the form and button of a page that this person would use: {form, button, values, kind}. */
-    read(page, { consent = 'allow' } = {}) {
+    read(page, { consent = 'allow', choose } = {}) {
         const all = forms(page.text);
+        for (const form of choose ? all : []) {
+            const button = form.buttons.find(({ name, value }) => name === 'provider' && value === choose);
+            if (button) return { kind: 'choice', form, button, values: {} };
+        }
         for (const form of all) {
             const password = form.fields.find((field) => field.type === 'password');
             if (password) {
@@ -152,10 +159,11 @@ export class Person {
     /**
      * Open a URL and do what the pages ask until `stop(url)` says that a redirect leads to the client.
      * @param options  stop: predicate, default: any non-gateway redirect with code= or error=; consent: allow|deny;
-     *                 deliver: also open the last URL; pause: 'consent' | 'sign-in': give that page back instead
+     *                 deliver: also open the last URL; pause: 'consent' | 'sign-in' | 'choice': give that
+     *                 page back instead; choose: which provider, where a page asks
      * @return the URL that the person was sent to, or with pause the page
      */
-    async visit(url, { stop = isAnswer, consent = 'allow', deliver = false, pause, max = 25 } = {}) {
+    async visit(url, { stop = isAnswer, consent = 'allow', choose, deliver = false, pause, max = 25 } = {}) {
         let response = await this.go(url);
         for (let step = 0; step < max; step++) {
             if ([301, 302, 303, 307, 308].includes(response.status)) {
@@ -168,7 +176,7 @@ export class Person {
                 continue;
             }
             if (response.status !== 200) return this.fail(`answered ${response.status}`, response);
-            const found = this.read(response, { consent });
+            const found = this.read(response, { consent, choose });
             if (!found) return this.fail('has nothing to press', response);
             if (found.kind === pause) return { ...response, ...found };
             response = await this.submit(response, found.form, found.values, found.button);
@@ -187,5 +195,5 @@ export class Person {
 export function isAnswer(url) {
     const { searchParams, pathname, protocol } = new URL(url);
     if (protocol !== 'http:' && protocol !== 'https:') return true;
-    return (searchParams.has('code') || searchParams.has('error')) && !pathname.endsWith('/oauth-callback');
+    return (searchParams.has('code') || searchParams.has('error')) && !OUR_CALLBACK.test(pathname);
 }
