@@ -46,6 +46,7 @@ static const struct {
     [MCP_KIND_UPSTREAM_LOCK] = { "upstream-lock", 64 },
     [MCP_KIND_LIMIT] = { "limit", 256 },
     [MCP_KIND_BLOCK] = { "block", 1024 },
+    [MCP_KIND_PARKED] = { "parked", 40 * 1024, MCP_PART_LARGE },
 };
 
 /* ---- keys and records ---- */

@@ -37,6 +37,7 @@ typedef enum {
     MCP_KIND_UPSTREAM_LOCK, /* single flight of upstream refreshes */
     MCP_KIND_LIMIT,       /* quotas */
     MCP_KIND_BLOCK,       /* blocked clients and people, not-before marks */
+    MCP_KIND_PARKED,      /* people who have signed in and are asked for consent now */
     MCP_KIND_COUNT
 } mcp_kind_e;
 

@@ -86,27 +86,31 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
     }
     authz->client_key = client->key;
     authz->client_name = client->name;
+    authz->client_source = client->source;
+    authz->client_host = client->host;
+    authz->client_uri = client->uri;
     authz->redirect_uri = uri;
+    authz->remember = mcp_remember_client(r, conf, client, uri);
     return OK;
 }
 
-/* prompt (OpenID Connect Core section 3.1.2.1): consent is ours and shown anyway; what concerns the
- * person's session is the provider's; none cannot be done, because nobody has consented yet when
- * nothing may be shown. */
-static int check_prompt(const char *prompt, mcp_authz_t *authz, mcp_result_t *res)
+/* prompt (OpenID Connect Core section 3.1.2.1): consent is ours; what concerns the person's session
+ * is the provider's, one value, since not every provider takes several; none is for both. What we do
+ * not know asks for nothing that we could do. */
+static int check_prompt(const char *prompt, mcp_authz_t *authz, int *ask, mcp_result_t *res)
 {
-    if (!prompt || !*prompt) {
+    if (!prompt) {
         return OK;
     }
-    if (mcp_list_has(prompt, "none")) {
-        return !strcmp(prompt, "none") ? mcp_fail(res, HTTP_BAD_REQUEST, "interaction_required",
-                                                  "the person has to be asked for consent", NULL)
-                                       : mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
-                                                  "prompt holds none and something else", NULL);
+    if (mcp_list_has(prompt, "none") && strcmp(prompt, "none")) {
+        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
+                        "prompt holds none and something else", NULL);
     }
-    authz->prompt = mcp_list_has(prompt, "login")            ? "login"
+    authz->prompt = mcp_list_has(prompt, "none")             ? "none"
+                    : mcp_list_has(prompt, "login")          ? "login"
                     : mcp_list_has(prompt, "select_account") ? "select_account"
                                                              : NULL;
+    *ask = mcp_list_has(prompt, "consent");
     return OK;
 }
 
@@ -151,7 +155,8 @@ static int check_target(request_rec *r, const mcp_oauth_conf_t *conf,
 
 /* Everything that is answered to the client. */
 static int check_request(request_rec *r, const mcp_oauth_conf_t *conf,
-                         const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
+                         const apr_array_header_t *form, mcp_authz_t *authz, int *ask,
+                         mcp_result_t *res)
 {
     const char *type = mcp_form_get(form, "response_type"),
                *mode = mcp_form_get(form, "response_mode");
@@ -180,7 +185,7 @@ static int check_request(request_rec *r, const mcp_oauth_conf_t *conf,
     if (hint && *hint && strlen(hint) <= LOGIN_HINT_MAX && !has_control(hint)) {
         authz->login_hint = hint;
     }
-    return check_prompt(mcp_form_get(form, "prompt"), authz, res);
+    return check_prompt(mcp_form_get(form, "prompt"), authz, ask, res);
 }
 
 /* The client's state: opaque, but bounded, because it travels in a cookie. */
@@ -207,7 +212,8 @@ static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t 
     if (strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX) {
         return OK;
     }
-    authz->login_hint = NULL; /* the one thing that is only a convenience */
+    authz->login_hint = NULL; /* what is only a convenience */
+    authz->client_uri = NULL;
     json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
     return strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX
                ? OK
@@ -222,6 +228,7 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
     mcp_authz_t authz = { 0 };
     mcp_result_t res = { 0 };
     mcp_client_t client;
+    int ask = 0;
 
     if (r->method_number != M_GET) {
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD");
@@ -250,12 +257,21 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (mcp_form_get(form, "ui_locales")) {
         authz.locale = mcp_page_language(r, conf)->id;
     }
-    if (check_state(form, &authz, &res) != OK || check_request(r, conf, form, &authz, &res) != OK
+    if (check_state(form, &authz, &res) != OK
+        || check_request(r, conf, form, &authz, &ask, &res) != OK
         || check_size(r, conf, &authz, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0221) "authorization of client=%s refused: %s, %s", client.key,
                       res.error, res.description ? res.description : "-");
         return mcp_authz_error(r, conf, &authz, res.error, res.description);
     }
-    return mcp_consent_page(r, conf, &client, &authz);
+    authz.silent = !ask && mcp_remembered(r, conf, &authz);
+    if (authz.silent) { /* who it was is seen when the person is known */
+        return mcp_sign_in(r, conf, &authz);
+    }
+    if (mcp_authz_no_page(&authz)) {
+        return mcp_authz_error(r, conf, &authz, "consent_required",
+                               "the person has to be asked for consent");
+    }
+    return mcp_consent_page(r, conf, &client, &authz, NULL, NULL);
 }

@@ -38,8 +38,8 @@ static int is_random_name(const char *text, apr_size_t len)
     return strlen(text) == len && strspn(text, MCP_B64URL_CHARS) == len;
 }
 
-static int set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *name,
-                      const char *value, int max_age)
+int mcp_browser_set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *name,
+                           const char *value, int max_age)
 {
     const char *cookie = mcp_cookie_set(r->pool, name, value, max_age, conf->secure);
 
@@ -65,7 +65,7 @@ const char *mcp_browser_ensure(request_rec *r, const mcp_oauth_conf_t *conf)
 
     if (!name) {
         name = mcp_random_b64url(r->pool, 16);
-        set_cookie(r, conf, BROWSER_COOKIE, name, -1);
+        mcp_browser_set_cookie(r, conf, BROWSER_COOKIE, name, -1);
     }
     return name;
 }
@@ -149,7 +149,7 @@ static void tx_make_room(request_rec *r, const mcp_oauth_conf_t *conf, apr_size_
         if (drop->exp && total <= TX_TOTAL_MAX) {
             break;
         }
-        set_cookie(r, conf, drop->name, "", 0);
+        mcp_browser_set_cookie(r, conf, drop->name, "", 0);
         total -= drop->size;
         *drop = *(tx_cookie_t *)apr_array_pop(cookies);
     }
@@ -158,7 +158,7 @@ static void tx_make_room(request_rec *r, const mcp_oauth_conf_t *conf, apr_size_
 int mcp_tx_set(request_rec *r, const mcp_oauth_conf_t *conf, const char *state, const char *sealed)
 {
     tx_make_room(r, conf, strlen(sealed) + 32);
-    return set_cookie(r, conf, tx_name(r->pool, state), sealed, (int)apr_time_sec(MCP_TX_LIFETIME));
+    return mcp_browser_set_cookie(r, conf, tx_name(r->pool, state), sealed, (int)apr_time_sec(MCP_TX_LIFETIME));
 }
 
 const char *mcp_tx_get(request_rec *r, const mcp_oauth_conf_t *conf, const char *state)
@@ -173,5 +173,5 @@ const char *mcp_tx_get(request_rec *r, const mcp_oauth_conf_t *conf, const char 
 
 void mcp_tx_clear(request_rec *r, const mcp_oauth_conf_t *conf, const char *state)
 {
-    set_cookie(r, conf, tx_name(r->pool, state), "", 0);
+    mcp_browser_set_cookie(r, conf, tx_name(r->pool, state), "", 0);
 }

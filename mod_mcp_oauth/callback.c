@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /oauth-callback: the person comes back from the provider. Only the browser that consented may
  * go on (T2, CP-11); what the provider answered, good or bad, reaches the client (W9).
- *
- *   code, inside the seal (purpose mcpac)
- *   { "c": code id, "g": grant id, "ck": client key, "rh": hash of redirect URI,
- *     "cc": code challenge, "rs": resource, "i": issuer tag, "exp": }
- *
- *   its record (MCP_KIND_CODE, under the code id): what the grant will be
- *   { "sub":, "un": user name, "cl": claims, "sc": scope, "cn": client name, "iat":,
- *     "up": { "at":, "rt":, "exp":, "scope": } }
  */
 
 #include "oauth.h"
@@ -101,7 +93,8 @@ static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const 
     return OK;
 }
 
-/* The provider's error in the client's terms (RFC 6749 section 4.1.2.1). */
+/* The provider's error in the client's terms (RFC 6749 section 4.1.2.1). Where no page may be shown
+ * (prompt=none, OpenID Connect Core section 3.1.2.6), the client hears what would have been. */
 static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
                        const char *error, const char *description)
 {
@@ -111,7 +104,7 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
 
     for (apr_size_t i = 0; i < sizeof(denials) / sizeof(*denials); i++) {
         if (!strcmp(error, denials[i])) {
-            relayed = "access_denied";
+            relayed = mcp_authz_no_page(&tx->authz) ? denials[i] : "access_denied";
         }
     }
     if (!strcmp(error, "temporarily_unavailable")) {
@@ -131,78 +124,11 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
                               .client_name = tx->authz.client_name,
                               .resource = tx->authz.resource });
     return mcp_authz_error(r, conf, &tx->authz, relayed,
-                           !strcmp(relayed, "access_denied")
+                           !strcmp(relayed, "server_error") || !strcmp(relayed, "temporarily_unavailable")
+                               ? "the identity provider reported an error"
+                           : !strcmp(relayed, "access_denied")
                                ? "the sign-in was declined at the identity provider"
-                               : "the identity provider reported an error");
-}
-
-static json_t *record_of(const mcp_identity_t *who, const mcp_authz_t *authz, int with_access_token)
-{
-    json_t *json = json_object(), *up = json_object();
-
-    mcp_put(json, "sub", who->subject);
-    mcp_put(json, "un", who->username);
-    mcp_put(json, "cl", who->claims);
-    mcp_put(json, "sc", authz->scope);
-    mcp_put(json, "cn", authz->client_name);
-    json_object_set_new(json, "iat", json_integer(apr_time_sec(apr_time_now())));
-    mcp_put(up, "at", with_access_token ? who->access_token : NULL);
-    mcp_put(up, "rt", who->refresh_token);
-    mcp_put(up, "scope", who->scope);
-    json_object_set_new(up, "exp", json_integer(apr_time_sec(who->expires)));
-    json_object_set_new(json, "up", up);
-    return json;
-}
-
-static apr_status_t put_record(request_rec *r, const mcp_oauth_conf_t *conf,
-                               const unsigned char id[MCP_ID_LEN], apr_time_t expires,
-                               const mcp_identity_t *who, const mcp_authz_t *authz)
-{
-    apr_status_t rv = APR_EINVAL;
-
-    /* A provider's access token can be too large for the store; the grant does without it then
-     * (E7). */
-    for (int with = 1; with >= 0 && rv == APR_EINVAL; with--) {
-        const char *text =
-            mcp_json_text(r->pool, mcp_json_own(r->pool, record_of(who, authz, with)));
-        rv = mcp_store_put(conf->store, MCP_KIND_CODE, id, MCP_ID_LEN, expires, text, strlen(text),
-                           r->pool);
-    }
-    return rv;
-}
-
-static int give_code(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
-                     const mcp_identity_t *who)
-{
-    unsigned char code_id[MCP_ID_LEN], grant_id[MCP_ID_LEN];
-    apr_time_t expires = apr_time_now() + conf->code_lifetime;
-    apr_status_t rv;
-    json_t *json;
-
-    mcp_random(code_id, sizeof(code_id));
-    mcp_random(grant_id, sizeof(grant_id));
-    rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, tx->sent.state, strlen(tx->sent.state),
-                       apr_time_now() + MCP_TX_LIFETIME, "1", 1, r->pool);
-    if (rv == APR_SUCCESS) {
-        rv = put_record(r, conf, code_id, expires, who, &tx->authz);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      MCP_LOG(0242) "the authorization code cannot be stored");
-        return mcp_authz_error(r, conf, &tx->authz,
-                               rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
-                               "the sign-in cannot be completed just now");
-    }
-    json = mcp_json_own(r->pool, json_object());
-    mcp_put(json, "i", conf->issuer_tag);
-    mcp_put(json, "c", mcp_b64url_encode(r->pool, code_id, MCP_ID_LEN));
-    mcp_put(json, "g", mcp_b64url_encode(r->pool, grant_id, MCP_ID_LEN));
-    mcp_put(json, "ck", tx->authz.client_key);
-    mcp_put(json, "rh", mcp_sha256_b64url(r->pool, tx->authz.redirect_uri));
-    mcp_put(json, "cc", tx->authz.challenge);
-    mcp_put(json, "rs", tx->authz.resource);
-    return mcp_authz_code(r, conf, &tx->authz,
-                          mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_CODE, json, expires));
+                               : "the identity provider has to ask the person");
 }
 
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
@@ -212,6 +138,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     transaction_t tx = { 0 };
     apr_array_header_t *form;
     mcp_result_t res = { 0 };
+    apr_status_t rv;
 
     if (r->method_number != M_GET || r->header_only) {
         apr_table_setn(r->headers_out, "Allow", "GET");
@@ -265,5 +192,15 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                               .client = tx.authz.client_key,
                               .client_name = tx.authz.client_name,
                               .resource = tx.authz.resource });
-    return give_code(r, conf, &tx, &who);
+    rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, tx.sent.state, strlen(tx.sent.state),
+                       apr_time_now() + MCP_TX_LIFETIME, "1", 1, r->pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      MCP_LOG(0238) "the sign-in for client=%s cannot be marked as done",
+                      tx.authz.client_key);
+        return mcp_authz_error(r, conf, &tx.authz,
+                               rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
+                               "the sign-in cannot be completed just now");
+    }
+    return mcp_sign_in_done(r, conf, &tx.authz, &who);
 }

@@ -34,6 +34,7 @@ void *mcp_oauth_create(apr_pool_t *p, server_rec *s)
     conf->refresh_lifetime = -1;
     conf->code_lifetime = -1;
     conf->grace = -1;
+    conf->remember = -1;
     return conf;
 }
 
@@ -55,6 +56,8 @@ void *mcp_oauth_merge(apr_pool_t *p, void *base_, void *add_)
         add->refresh_lifetime >= 0 ? add->refresh_lifetime : base->refresh_lifetime;
     conf->code_lifetime = add->code_lifetime >= 0 ? add->code_lifetime : base->code_lifetime;
     conf->grace = add->grace >= 0 ? add->grace : base->grace;
+    conf->remember = add->remember >= 0 ? add->remember : base->remember;
+    conf->remember_native = add->remember >= 0 ? add->remember_native : base->remember_native;
     conf->name = add->name ? add->name : base->name;
     return conf;
 }
@@ -97,6 +100,9 @@ static void apply_defaults(apr_pool_t *p, mcp_oauth_conf_t *conf)
     }
     if (conf->grace < 0) {
         conf->grace = apr_time_from_sec(30);
+    }
+    if (conf->remember < 0) {
+        conf->remember = apr_time_from_sec(90 * 86400);
     }
     if (!conf->schemes) {
         conf->schemes = apr_array_make(p, 8, sizeof(const char *));
@@ -316,6 +322,23 @@ static const char *set_grace(cmd_parms *cmd, void *dummy, const char *arg)
     return err ? apr_pstrcat(cmd->pool, err, "; 0 switches it off", NULL) : NULL;
 }
 
+static const char *set_remember(cmd_parms *cmd, void *dummy, const char *arg, const char *more)
+{
+    mcp_oauth_conf_t *conf = conf_of(cmd);
+    const char *err;
+
+    if (more && ap_cstr_casecmp(more, "native")) {
+        return "MCPConsentRemember takes Off, or a duration, and after that native at most";
+    }
+    conf->remember_native = more != NULL;
+    if (!ap_cstr_casecmp(arg, "off") && !more) {
+        conf->remember = 0;
+        return NULL;
+    }
+    err = duration(cmd, arg, 2, 366 * 86400, &conf->remember);
+    return err ? apr_pstrcat(cmd->pool, err, "; Off asks each time", NULL) : NULL;
+}
+
 static const char *set_schemes(cmd_parms *cmd, void *dummy, const char *arg)
 {
     mcp_oauth_conf_t *conf = conf_of(cmd);
@@ -372,6 +395,9 @@ const command_rec mcp_oauth_commands[] = {
         "how long a used refresh token still gets the same answer, default 30s, 0 = not at all"),
     AP_INIT_FLAG("MCPOAuthRestore", set_restore, NULL, RSRC_CONF,
                  "Off: refresh tokens do not outlive the loss of the store"),
+    AP_INIT_TAKE12("MCPConsentRemember", set_remember, NULL, RSRC_CONF,
+                   "Off, or how long a person's consent is remembered, and native for applications "
+                   "on her device, too"),
     AP_INIT_ITERATE("MCPOAuthRedirectSchemes", set_schemes, NULL, RSRC_CONF,
                     "private-use schemes that redirect URIs may have, or none"),
     AP_INIT_ITERATE("MCPOAuthBlockClient", set_blocked, NULL, RSRC_CONF,

@@ -37,7 +37,7 @@ static const char *granted_scope(apr_pool_t *p, const mcp_oauth_conf_t *conf, co
 int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
     apr_array_header_t *form;
-    const char *decision;
+    const char *decision, *parked;
     mcp_authz_t authz;
     json_t *json;
 
@@ -70,7 +70,12 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
                               .resource = authz.resource,
                               .scope = authz.scope,
                               .target = authz.redirect_uri });
+    parked = mcp_json_str(json, "pk");
+    if (parked) {
+        return mcp_parked_answer(r, conf, &authz, parked, *decision == 'a');
+    }
     if (*decision == 'd') {
+        mcp_remember_denial(r, conf, &authz);
         return mcp_authz_error(r, conf, &authz, "access_denied", "the person denied access");
     }
     return mcp_sign_in(r, conf, &authz);

@@ -3,7 +3,8 @@
  * (CP-1 to CP-6, CP-13, CP-14). Its answer is read in consent.c.
  *
  * The form carries the whole request, sealed for this browser:
- *   mcp_authz_t's members and { "b": browser tag, "exp": }
+ *   mcp_authz_t's members and { "b": browser tag, "exp": }, and { "pk": id } where the person has
+ *   signed in already (code.c)
  */
 
 #include "oauth.h"
@@ -105,10 +106,10 @@ static void put_providers(request_rec *r, const mcp_oauth_conf_t *conf, json_t *
 }
 
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                     const mcp_authz_t *authz)
+                     const mcp_authz_t *authz, const char *account, const char *parked)
 {
     const mcp_resource_t *resource = mcp_resource_by_uri(conf->shared, authz->resource);
-    json_t *model = json_object();
+    json_t *model = json_object(), *form = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
 
     mcp_put(model, "client",
             *client->name ? client->name : mcp_page_text(r, conf, "unnamed_client", NULL));
@@ -120,10 +121,14 @@ int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t 
     mcp_put(model, "client_url", client->uri);
     put_destination(model, r->pool, authz->redirect_uri);
     put_scopes(model, mcp_scopes_model(conf, r->pool, authz->scope));
-    put_providers(r, conf, model);
+    if (account) {
+        mcp_put(model, "account", account);
+    }
+    else {
+        put_providers(r, conf, model);
+    }
     mcp_put(model, "action", apr_pstrcat(r->pool, conf->base_url, "/consent", NULL));
-    mcp_put(model, "form",
-            mcp_page_form_seal(r, conf, MCP_PURPOSE_FORM,
-                               mcp_json_own(r->pool, mcp_authz_json(conf, authz))));
+    mcp_put(form, "pk", parked);
+    mcp_put(model, "form", mcp_page_form_seal(r, conf, MCP_PURPOSE_FORM, form));
     return mcp_page_send(r, conf, HTTP_OK, MCP_VIEW_CONSENT, model);
 }

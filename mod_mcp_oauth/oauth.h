@@ -10,6 +10,7 @@
  *   POST /consent         person said yes    choice, MCP_PURPOSE_CHOICE, with several providers
  *   POST /signin          provider is known  transaction, MCP_PURPOSE_TRANSACTION, in a cookie
  *   GET /oauth-callback   person is known    code, MCP_PURPOSE_CODE, with its record MCP_KIND_CODE
+ *                         or, when she has yet to consent: consent form with MCP_KIND_PARKED
  *   POST /token           client has proved  grant, ticket, upstream tokens stored; two tokens
  */
 
@@ -43,6 +44,8 @@ typedef struct mcp_oauth_conf_t {
     apr_interval_time_t code_lifetime;    /* MCPOAuthCodeLifetime, default 60 s */
     apr_interval_time_t grace;            /* MCPOAuthRefreshGrace, default 30 s */
     int restore;      /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
+    apr_interval_time_t remember; /* MCPConsentRemember, default 90 d; 0: off */
+    int remember_native;          /* of applications on the person's device, too */
     const char *name; /* MCPOAuthName: the organisation's name on pages */
     mcp_clients_conf_t *clients; /* clients.c: metadata documents, known clients, registration, limits */
 
@@ -167,10 +170,21 @@ typedef struct {
     const char *challenge;    /* PKCE, S256 */
     const char *resource;     /* canonical */
     const char *scope;        /* narrowed */
-    const char *prompt;       /* NULL, or what the provider shall do */
+    const char *prompt;       /* NULL, or what the provider shall do; none: nobody is asked anything */
     const char *login_hint;   /* NULL or for the provider */
     const char *locale;       /* language of our pages that ui_locales chose, NULL when none */
+    int client_source;        /* mcp_client_source_e, and what else the consent page says of it */
+    const char *client_host;
+    const char *client_uri;
+    int remember;             /* the client is one to which consent may be remembered */
+    int silent;               /* somebody's remembered consent took the place of the page */
 } mcp_authz_t;
+
+/** May no page be shown (prompt=none)? */
+static inline int mcp_authz_no_page(const mcp_authz_t *authz)
+{
+    return authz->prompt && !strcmp(authz->prompt, "none");
+}
 
 #define MCP_STATE_MAX 2048 /* bytes of a client's state */
 #define MCP_AUTHZ_MAX                                                                              \
@@ -182,11 +196,11 @@ json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
 /** Back from JSON that was sealed by us. 1, or 0 when it is another issuer's or incomplete. */
 int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t *authz);
 
-/** Answer the client with an error (303, AS-10: iss also here). Returns OK. */
+/** Answer the client with an error (a redirect, AS-10: iss also here). Returns OK. */
 int mcp_authz_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
                     const char *error, const char *description);
 
-/** Answer the client with a code (303). Returns OK. */
+/** Answer the client with a code (a redirect). Returns OK. */
 int mcp_authz_code(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
                    const char *code);
 
@@ -248,6 +262,10 @@ int mcp_page_form_open(request_rec *r, const mcp_oauth_conf_t *conf, mcp_purpose
 
 /* ---- browser and transaction cookies (browser.c) ---- */
 
+/** Set a cookie of ours (mcp_cookie.h). 1, or 0 when it is too long. */
+int mcp_browser_set_cookie(request_rec *r, const mcp_oauth_conf_t *conf, const char *name,
+                           const char *value, int max_age);
+
 /** The browser's random name from its cookie, or a new one, for which the cookie is set. */
 const char *mcp_browser_ensure(request_rec *r, const mcp_oauth_conf_t *conf);
 
@@ -290,9 +308,53 @@ int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,
                        int *known);
 
-/** The consent page for a checked request (consent_page.c). */
+/**
+ * The consent page for a checked request (consent_page.c).
+ * @param account  who is signed in, for people to read; NULL as long as that is not known
+ * @param parked  id under which what the sign-in brought waits for the answer, or NULL
+ */
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                     const mcp_authz_t *authz);
+                     const mcp_authz_t *authz, const char *account, const char *parked);
+
+/** To the provider, after consent: sets the transaction cookie (CP-11). Returns OK. */
+int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/* ---- a person is known (code.c) ---- */
+
+/**
+ * Answer the client with a code, or show the person the consent page when the way here was opened by
+ * a remembered consent that is not hers (W11). Whoever has signed a person in ends here. Returns OK.
+ */
+int mcp_sign_in_done(request_rec *r, mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                     const mcp_identity_t *who);
+
+/** The answer to that page. @a parked is from the sealed form. Returns OK. */
+int mcp_parked_answer(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                      const char *parked, int allowed);
+
+/* ---- remembered consent (remember.c) ---- */
+
+/** May consent to this client, when the answer goes to @a redirect_uri, be remembered at all? */
+int mcp_remember_client(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
+                        const char *redirect_uri);
+
+/** Has anybody who used this browser consented to all of this, and is this a navigation of the
+ * person's own (T3)? */
+int mcp_remembered(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/** Has @a subject, at this browser? */
+int mcp_remembered_by(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                      const char *subject);
+
+/** Remember what @a subject has allowed, in the browser that is answered. */
+void mcp_remember(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                  const char *subject);
+
+/** Somebody said no: whatever was remembered for this client, redirect URI and resource goes. */
+void mcp_remember_denial(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/** Forget all, at sign-out. */
+void mcp_consent_forget(request_rec *r, const mcp_oauth_conf_t *conf);
 
 /** What MCPScope says of the scope called @a name, or NULL. */
 const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name);

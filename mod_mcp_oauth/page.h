@@ -110,7 +110,7 @@ int mcp_page_notice(request_rec *r, const struct mcp_oauth_conf_t *conf, const c
 int mcp_page_error(request_rec *r, const struct mcp_oauth_conf_t *conf, int status,
                    mcp_page_e page, const char *log);
 
-/** 303 to @a url with the headers of our pages. Returns OK. */
+/** 303 to @a url, after a GET 302, with the headers of our pages. Returns OK. */
 int mcp_page_redirect(request_rec *r, const char *url);
 
 #endif

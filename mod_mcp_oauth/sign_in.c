@@ -180,6 +180,13 @@ int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t 
                                          ? APR_ARRAY_IDX(conf->providers, 0, mcp_provider_t *)
                                          : by_hint(conf, authz->login_hint);
 
+    if (!provider && mcp_authz_no_page(authz)) {
+        provider = chosen_last(r, conf);
+        if (!provider) {
+            return mcp_authz_error(r, conf, authz, "interaction_required",
+                                   "the person has to choose where to sign in");
+        }
+    }
     return provider ? start(r, conf, provider, authz) : choice_page(r, conf, authz);
 }
 
