@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A person is known: the authorization code, or, where another person's consent had opened the way, the consent page.
+/* A person is known: the authorization code, or, where another person's consent had opened the way,
+ * the consent page.
  *
  *   code, inside the seal (purpose mcpac)
  *   { "c": code id, "g": grant id, "ck": client key, "rh": hash of redirect URI,
@@ -96,7 +97,8 @@ static int give_code(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_aut
                           mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_CODE, json, expires));
 }
 
-/* What is remembered is another person's, or not hers any more: she is asked, and what the sign-in brought waits. */
+/* What is remembered is another person's, or not hers any more: she is asked, and what the sign-in
+ * brought waits. */
 static int ask_again(request_rec *r, mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
                      const mcp_identity_t *who)
 {

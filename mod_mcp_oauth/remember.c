@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Remembered consent: when a person is not asked again.
  *
- * The cookie (mcp_consent.h) is asked twice. At /authorize, where nobody is known yet, whether anybody who used this
- * browser has consented to the same: then the way leads straight to the sign-in. At the callback, when the person is
- * known, whether it was this one (W11): else the page is shown there, in code.c.
+ * The cookie (mcp_consent.h) is asked twice. At /authorize, where nobody is known yet, whether
+ * anybody who used this browser has consented to the same: then the way leads straight to the
+ * sign-in. At the callback, when the person is known, whether it was this one (W11): else the page
+ * is shown there, in code.c.
  *
- * Whose consent is remembered at all: of a client that is known by where the answer goes, an https URL, or by its own
- * credentials. An application on the person's device is known by neither, since any other one there can claim its loopback
- * port or URI scheme: its requests are treated as if nothing had been approved before (RFC 8252 section 8.6, OAuth 2.1
- * section 7.3.1), unless the administrator says otherwise.
+ * Whose consent is remembered at all: of a client that is known by where the answer goes, an https
+ * URL, or by its own credentials. An application on the person's device is known by neither, since
+ * any other one there can claim its loopback port or URI scheme: its requests are treated as if
+ * nothing had been approved before (RFC 8252 section 8.6, OAuth 2.1 section 7.3.1), unless the
+ * administrator says otherwise.
  */
 
 #include "oauth.h"
@@ -70,9 +72,9 @@ static void send_consents(request_rec *r, const mcp_oauth_conf_t *conf, const mc
 }
 
 /*
- * Did the person come here by herself (T3)? Another site that leads her here, or a frame, or a page that is fetched before
- * anybody looks at it, must not get silently what she gave once. A browser that does not say is asked anew: since all of
- * 2023 browsers say it, to https and loopback alike.
+ * Did the person come here by herself (T3)? Another site that leads her here, or a frame, or a page
+ * that is fetched before anybody looks at it, must not get silently what she gave once. A browser
+ * that does not say is asked anew: since 2023 all say it, to https and loopback alike.
  */
 static int is_own_navigation(request_rec *r)
 {
@@ -81,7 +83,8 @@ static int is_own_navigation(request_rec *r)
     const char *mode = twice ? NULL : mcp_header_once(r, "Sec-Fetch-Mode", &twice);
     const char *dest = twice ? NULL : mcp_header_once(r, "Sec-Fetch-Dest", &twice);
 
-    return !twice && !r->header_only && site && (!strcmp(site, "none") || !strcmp(site, "same-origin"))
+    return !twice && !r->header_only && site
+           && (!strcmp(site, "none") || !strcmp(site, "same-origin"))
            && mode && !strcmp(mode, "navigate") && dest && !strcmp(dest, "document")
            && !apr_table_get(r->headers_in, "Sec-Purpose")
            && !apr_table_get(r->headers_in, "Purpose");
