@@ -19,6 +19,7 @@
 #include <apr_strings.h>
 #include <http_log.h>
 
+#include "mcp_event.h"
 #include "mcp_json.h"
 #include "mcp_log.h"
 #include "mcp_seal.h"
@@ -144,6 +145,16 @@ int mcp_sign_in_done(request_rec *r, mcp_oauth_conf_t *conf, const mcp_authz_t *
                                     "scope=\"%s\" is used",
                       mcp_log_text(r->pool, who->subject), authz->client_key, authz->resource,
                       authz->scope);
+        mcp_event(r, MCP_EVENT_CONSENT,
+                  &(mcp_event_t){ .outcome = "ok",
+                                  .detail = "remembered",
+                                  .person = who->subject,
+                                  .username = who->username,
+                                  .client = authz->client_key,
+                                  .client_name = authz->client_name,
+                                  .resource = authz->resource,
+                                  .scope = authz->scope,
+                                  .target = authz->redirect_uri });
     }
     return give_code(r, conf, authz, record_of(r, who, authz));
 }
