@@ -316,9 +316,6 @@ int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
                      const mcp_authz_t *authz, const char *account, const char *parked);
 
-/** To the provider, after consent: sets the transaction cookie (CP-11). Returns OK. */
-int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
-
 /* ---- a person is known (code.c) ---- */
 
 /**
