@@ -14,14 +14,14 @@ typedef enum {
 } mcp_body_kind_e;
 
 typedef enum {
-    MCP_BODY_SIZE,    /* hex digits of a chunk's size */
-    MCP_BODY_EXT,     /* rest of that line */
-    MCP_BODY_DATA,    /* payload */
-    MCP_BODY_CR,      /* end of the chunk: CR LF */
+    MCP_BODY_SIZE, /* hex digits of a chunk's size */
+    MCP_BODY_EXT,  /* rest of that line */
+    MCP_BODY_DATA, /* payload */
+    MCP_BODY_CR,   /* end of the chunk: CR LF */
     MCP_BODY_LF,
     MCP_BODY_TRAILER, /* after the last chunk, to the empty line */
     MCP_BODY_DONE,
-    MCP_BODY_BAD      /* not HTTP: the stream is broken */
+    MCP_BODY_BAD /* not HTTP: the stream is broken */
 } mcp_body_state_e;
 
 typedef struct {
@@ -49,10 +49,10 @@ int mcp_body_complete(const mcp_body_t *body);
 /* Where in a text/event-stream the last byte stands (WHATWG HTML section 9.2.5: lines end with CR LF, LF or CR; an empty
  * line ends an event). */
 typedef struct {
-    unsigned char empty;    /* nothing in the present line yet */
-    unsigned char cr;       /* the last byte was CR: an LF now belongs to it */
+    unsigned char empty;     /* nothing in the present line yet */
+    unsigned char cr;        /* the last byte was CR: an LF now belongs to it */
     unsigned char was_empty; /* the line that this CR ended was empty */
-    unsigned char boundary; /* between two events, or before the first */
+    unsigned char boundary;  /* between two events, or before the first */
 } mcp_boundary_t;
 
 void mcp_boundary_init(mcp_boundary_t *b);

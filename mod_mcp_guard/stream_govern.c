@@ -284,6 +284,36 @@ mcp_tick_e mcp_stream_tick(mcp_stream_t *s, apr_time_t now)
     return MCP_TICK_ON;
 }
 
+static void earlier(apr_time_t *due, apr_time_t other)
+{
+    if (other < *due) {
+        *due = other;
+    }
+}
+
+apr_time_t mcp_stream_due(const mcp_stream_t *s)
+{
+    apr_interval_time_t keepalive = mcp_stream_keepalive(s->conf);
+    apr_time_t due = APR_INT64_MAX;
+
+    if (keepalive > 0 && s->may_ping) {
+        earlier(&due, s->sent + keepalive);
+    }
+    if (s->conf->idle > 0) {
+        earlier(&due, s->heard + s->conf->idle);
+    }
+    if (s->end_at) {
+        earlier(&due, s->end_at);
+    }
+    if (s->drain_at) {
+        earlier(&due, s->drain_at);
+    }
+    if (s->has_grant && !s->listed) {
+        earlier(&due, s->expires);
+    }
+    return due;
+}
+
 void mcp_stream_end(mcp_stream_t *s, mcp_end_e reason)
 {
     request_rec *r = s->r;

@@ -128,6 +128,9 @@ int mcp_table_killed(mcp_claim_t claim);
 /** Mark all streams of a person, a client (key; 0 = any). Returns how many. */
 int mcp_table_kill(apr_uint64_t person, apr_uint64_t client);
 
+/** A number that changes when streams were marked, by any process. */
+apr_uint32_t mcp_table_kills(void);
+
 /**
  * Mark streams that children of an older configuration hold and whose grant is revoked: with shmcb those children know
  * another store than we. Returns how many.
@@ -203,6 +206,9 @@ void mcp_stream_pass(mcp_stream_t *s, const char *data, apr_size_t len, apr_time
 
 /** What the rules say now; with MCP_TICK_END the reason is in s->reason. Ask about once a second. */
 mcp_tick_e mcp_stream_tick(mcp_stream_t *s, apr_time_t now);
+
+/** When to ask mcp_stream_tick() next, if neither verdicts, kills nor a stop come before. */
+apr_time_t mcp_stream_due(const mcp_stream_t *s);
 
 /** Does this child go when its last connection has gone? @a now: it does from now on. */
 int mcp_stream_stopping(int now);
@@ -292,14 +298,16 @@ typedef enum {
 
 /* A client connection that the relay holds; in c->pool. The relay thread owns it in every phase but NEW and WORK. */
 typedef struct mcp_park_t {
-    struct mcp_park_t *next, *prev; /* the relay's list */
-    struct mcp_park_t *link;        /* one of the relay's queues */
+    struct mcp_park_t *next, *prev; /* the relay's ring */
+    struct mcp_park_t *ring;        /* its head */
+    apr_time_t due;                 /* when the rules of its stream must be asked again */
+    mcp_park_e phase;
+    struct mcp_park_t *link; /* one of the relay's queues */
     conn_rec *c;
     mcp_stream_t *s; /* NULL between streams */
     apr_bucket_brigade *bb;
     ap_filter_t *core; /* the last output filter */
-    mcp_park_e phase;
-    int fd; /* the client's */
+    int fd;            /* the client's */
     mcp_backend_t backend;
     mcp_body_t body;
     worker_score *score;  /* where the MPM's worker shows that it is done with the connection; else NULL */

@@ -36,9 +36,11 @@ static struct {
     mcp_park_t *incoming; /* mutex */
     int stop;             /* atomic: leave now */
     int kicked;           /* atomic: verdicts were given */
-    mcp_park_t list;      /* head of the ring of connections */
+    mcp_park_t calm;      /* head of the ring of connections that nothing but the rules can end */
+    mcp_park_t timed;     /* head of the ring of those with a deadline */
     unsigned count;
     apr_time_t governed; /* when the rules were last asked */
+    apr_uint32_t kills;  /* what mcp_table_kills() said then */
 } loop;
 
 int mcp_loop_running(void)
@@ -82,9 +84,32 @@ void mcp_loop_watch_backend(mcp_park_t *park, int on)
     park->reading = (unsigned)on;
 }
 
-/* Set what is waited for in the present phase. */
+static void list(mcp_park_t *park, mcp_park_t *ring)
+{
+    park->ring = ring;
+    park->next = ring;
+    park->prev = ring->prev;
+    park->prev->next = ring->prev = park;
+}
+
+static void unlist(mcp_park_t *park)
+{
+    park->next->prev = park->prev;
+    park->prev->next = park->next;
+}
+
+/* Set what is waited for in the present phase, and the ring that belongs to it. */
 void mcp_loop_arm(mcp_park_t *park)
 {
+    mcp_park_t *ring = park->phase == MCP_PARK_FLUSH || park->phase == MCP_PARK_IDLE || park->phase == MCP_PARK_LINGER
+                               || (park->phase == MCP_PARK_STREAM && park->stalled)
+                           ? &loop.timed
+                           : &loop.calm;
+
+    if (park->ring != ring) {
+        unlist(park);
+        list(park, ring);
+    }
     switch (park->phase) {
     case MCP_PARK_STREAM:
         watch_client(park, EPOLLRDHUP | (park->stalled ? EPOLLOUT : 0u));
@@ -107,8 +132,7 @@ void mcp_loop_arm(mcp_park_t *park)
 
 void mcp_loop_unlist(mcp_park_t *park)
 {
-    park->next->prev = park->prev;
-    park->prev->next = park->next;
+    unlist(park);
     loop.count--;
 }
 
@@ -120,9 +144,7 @@ static void admit(mcp_park_t *park)
 
     if (park->phase == MCP_PARK_NEW) {
         park->parked = now;
-        park->next = &loop.list;
-        park->prev = loop.list.prev;
-        park->prev->next = loop.list.prev = park;
+        list(park, &loop.calm);
         loop.count++;
         mcp_memory_spare(park);
         park->state = CONN_STATE_SUSPENDED;
@@ -179,17 +201,36 @@ void mcp_loop_admit(mcp_park_t *park)
 
 /* ---- the thread ---- */
 
-static void on_tick(apr_time_t now, int rules)
+/* Let `see` look at every connection of a ring. It may end the connection, or put it into another ring. */
+static void each(mcp_park_t *ring, void (*see)(mcp_park_t *park, apr_time_t now), apr_time_t now)
 {
     mcp_park_t *park, *next;
 
-    for (park = loop.list.next; park != &loop.list; park = next) {
+    for (park = ring->next; park != ring; park = next) {
         next = park->next;
-        mcp_phase_deadline(park, now);
-        if (rules) {
-            mcp_phase_govern(park, now);
-        }
+        see(park, now);
     }
+}
+
+static void govern_all(apr_time_t now, int kicked)
+{
+    apr_uint32_t kills = mcp_table_kills();
+    int ask_all = kicked || kills != loop.kills;
+    void (*see)(mcp_park_t * park, apr_time_t now) = ask_all ? mcp_phase_govern : mcp_phase_govern_due;
+
+    loop.kills = kills;
+    loop.governed = now;
+    each(&loop.calm, see, now);
+    each(&loop.timed, see, now);
+}
+
+static void on_tick(apr_time_t now, int kicked)
+{
+    each(&loop.timed, mcp_phase_deadline, now);
+    if (kicked || now - loop.governed >= GOVERN_EVERY) {
+        govern_all(now, kicked);
+    }
+    mcp_memory_trim();
 }
 
 static void dispatch(const struct epoll_event *ev)
@@ -210,26 +251,32 @@ static void dispatch(const struct epoll_event *ev)
     }
 }
 
+static void leave_politely(mcp_park_t *park, apr_time_t until)
+{
+    if (park->phase == MCP_PARK_STREAM && apr_time_now() < until) {
+        mcp_phase_finish(park, MCP_END_STOPPED);
+    }
+}
+
+static void leave_now(mcp_park_t *park, apr_time_t now)
+{
+    (void)now;
+    if (park->phase != MCP_PARK_WORK) {
+        mcp_phase_abandon(park, MCP_END_STOPPED);
+    }
+}
+
 /* The child is going at once: end what can be ended without waiting, and give up the rest. */
 static void leave(void)
 {
     apr_time_t until = apr_time_now() + STOP_TIME;
-    mcp_park_t *park, *next;
 
     mcp_stream_stopping(1);
     admit_all();
-    for (park = loop.list.next; park != &loop.list; park = next) {
-        next = park->next;
-        if (park->phase == MCP_PARK_STREAM && apr_time_now() < until) {
-            mcp_phase_finish(park, MCP_END_STOPPED);
-        }
-    }
-    for (park = loop.list.next; park != &loop.list; park = next) {
-        next = park->next;
-        if (park->phase != MCP_PARK_WORK) {
-            mcp_phase_abandon(park, MCP_END_STOPPED);
-        }
-    }
+    each(&loop.calm, leave_politely, until);
+    each(&loop.timed, leave_politely, until);
+    each(&loop.calm, leave_now, until);
+    each(&loop.timed, leave_now, until);
     mcp_memory_free(1);
 }
 
@@ -253,14 +300,8 @@ static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
         admit_all();
         kicked = __atomic_exchange_n(&loop.kicked, 0, __ATOMIC_ACQ_REL);
         if (kicked || now - ticked >= TICK) {
-            int rules = kicked || now - loop.governed >= GOVERN_EVERY;
-
             ticked = now;
-            if (rules) {
-                loop.governed = now;
-            }
-            on_tick(now, rules);
-            mcp_memory_trim();
+            on_tick(now, kicked);
         }
         mcp_memory_free(0);
     }
@@ -323,7 +364,8 @@ void mcp_loop_child_init(apr_pool_t *pchild, server_rec *s)
         || ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) != APR_SUCCESS || !async) {
         return;
     }
-    loop.list.next = loop.list.prev = &loop.list;
+    loop.calm.next = loop.calm.prev = &loop.calm;
+    loop.timed.next = loop.timed.prev = &loop.timed;
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     mcp_next_child_init(threads);
     rv = start(pchild);

@@ -45,9 +45,12 @@ void mcp_phase_abandon(mcp_park_t *park, mcp_end_e reason);
 void mcp_phase_backend(mcp_park_t *park);
 void mcp_phase_client(mcp_park_t *park, apr_uint32_t events);
 
-/** See to the phase's deadline; see to the rules. */
+/** See to the phase's deadline. */
 void mcp_phase_deadline(mcp_park_t *park, apr_time_t now);
+
+/** See to the rules; to those that only time can break. */
 void mcp_phase_govern(mcp_park_t *park, apr_time_t now);
+void mcp_phase_govern_due(mcp_park_t *park, apr_time_t now);
 
 /* ---- stream_next.c: requests after the stream ---- */
 

@@ -99,9 +99,8 @@ void mcp_next_run(void)
         queue = park->link;
         working++;
         if (ap_mpm_register_timed_callback(0, work, park) != APR_SUCCESS) {
-            working--;
-            park->phase = MCP_PARK_LINGER; /* the next tick abandons it */
-            park->deadline = 0;
+            park->state = CONN_STATE_LINGER; /* as a worker brings one back that is to be closed */
+            mcp_loop_admit(park);
         }
     }
 }

@@ -160,6 +160,7 @@ static int send_client(mcp_park_t *park, const char *data, apr_size_t len)
     if (c->data_in_output_filters && !park->stalled) {
         /* Back-pressure: the backend is not read until the client has taken what there is. */
         park->stalled = park->swollen = 1;
+        park->due = 0;
         park->deadline = apr_time_now() + write_timeout(park);
         mcp_loop_arm(park);
     }
@@ -280,6 +281,7 @@ void mcp_phase_begin(mcp_park_t *park)
     mcp_table_park(park->s->claim);
     park->phase = MCP_PARK_STREAM;
     park->head = 0;
+    park->due = 0;
     park->stalled = 0;
     if (park->c->data_in_output_filters) {
         park->stalled = 1;
@@ -332,10 +334,26 @@ void mcp_phase_govern(mcp_park_t *park, apr_time_t now)
         }
         break;
     default:
-        if (park->swollen && !park->stalled && now - park->s->heard > SWOLLEN_TIME) {
+        break;
+    }
+    if (park->phase != MCP_PARK_STREAM) {
+        return;
+    }
+    park->due = mcp_stream_due(park->s);
+    if (park->swollen) {
+        if (!park->stalled && now - park->s->heard > SWOLLEN_TIME) {
             mcp_memory_spare(park);
         }
-        break;
+        else if (park->due > now + SWOLLEN_TIME) {
+            park->due = now + SWOLLEN_TIME;
+        }
+    }
+}
+
+void mcp_phase_govern_due(mcp_park_t *park, apr_time_t now)
+{
+    if (park->phase == MCP_PARK_STREAM && now >= park->due) {
+        mcp_phase_govern(park, now);
     }
 }
 

@@ -15,7 +15,7 @@
 
 APLOG_USE_MODULE(mcp_guard);
 
-#define TABLE_KEY "mcp-streams-1" /* another layout gets another name */
+#define TABLE_KEY "mcp-streams-2" /* another layout gets another name */
 #define STREAMS_DEFAULT 16384
 #define STREAMS_MAX 1000000
 #define TABLE_ALIGN 64
@@ -273,6 +273,9 @@ int mcp_table_kill(apr_uint64_t person, apr_uint64_t client)
             n++;
         }
     }
+    if (n > 0) {
+        ADD(&mcp_table.head->kills, 1);
+    }
     return n;
 }
 
@@ -297,7 +300,15 @@ int mcp_table_kill_older(int (*revoked)(const unsigned char *grant, void *baton)
             n++;
         }
     }
+    if (n > 0) {
+        ADD(&mcp_table.head->kills, 1);
+    }
     return n;
+}
+
+apr_uint32_t mcp_table_kills(void)
+{
+    return mcp_table.head ? LOAD(&mcp_table.head->kills) : 0;
 }
 
 apr_uint32_t mcp_table_parked_here(void)

@@ -52,6 +52,7 @@ typedef struct {
     apr_size_t size;
     apr_uint32_t nchild, nkey, nclaim;
     apr_uint32_t limit;                        /* MCPStreamLimit server in force */
+    apr_uint32_t kills;                        /* how often claims were marked as killed */
     apr_uint32_t held;                         /* claims in use: what that limit counts */
     unsigned char hash_key[APR_SIPHASH_KSIZE]; /* random: nobody can choose a name that shares another's count */
     child_t gone;                              /* totals of processes that ended; only its counters are used */

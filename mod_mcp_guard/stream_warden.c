@@ -47,6 +47,7 @@ static struct {
     mcp_stream_t *first;  /* mutex */
     apr_uint32_t watched; /* mutex */
     apr_uint32_t sweeps;  /* atomic */
+    apr_time_t soonest;   /* mutex; when the first grant must be asked for again */
     int stop;             /* mutex */
     apr_uint64_t local, remote;
     apr_time_t next_remote, next_sweep, echo;
@@ -55,6 +56,21 @@ static struct {
 apr_uint32_t mcp_warden_sweeps(void)
 {
     return __atomic_load_n(&warden.sweeps, __ATOMIC_ACQUIRE);
+}
+
+static int must_ask(const mcp_stream_t *s, apr_time_t now)
+{
+    return (s->due || s->expires <= now) && __atomic_load_n(&s->verdict, __ATOMIC_RELAXED) == MCP_END_NONE;
+}
+
+/* The warden must look when the stream's grant is to be asked for. With the mutex held. */
+static void be_there(const mcp_stream_t *s)
+{
+    apr_time_t when = s->due ? 0 : s->expires;
+
+    if (when < warden.soonest && __atomic_load_n(&s->verdict, __ATOMIC_RELAXED) == MCP_END_NONE) {
+        warden.soonest = when;
+    }
 }
 
 void mcp_warden_watch(mcp_stream_t *s)
@@ -66,6 +82,7 @@ void mcp_warden_watch(mcp_stream_t *s)
     if (s->sweep != mcp_warden_sweeps()) {
         s->due = 1; /* something was revoked since this request came: ask at once */
     }
+    be_there(s);
     s->prev = NULL;
     s->next = warden.first;
     if (s->next) {
@@ -97,15 +114,22 @@ static int by_grant(const void *a, const void *b)
 /* Grants to ask for, each once. With the mutex held. */
 static answer_t *collect(int all, apr_time_t now, apr_size_t *n)
 {
-    answer_t *list = calloc(warden.watched ? warden.watched : 1, sizeof(*list));
+    answer_t *list;
     const mcp_stream_t *s;
     apr_size_t i;
     apr_size_t kept = 0;
 
     *n = 0;
-    for (s = list ? warden.first : NULL; s; s = s->next) {
-        if (all || s->due || s->expires <= now) {
+    if ((!all && now < warden.soonest) || (list = calloc(warden.watched + 1, sizeof(*list))) == NULL) {
+        return NULL;
+    }
+    warden.soonest = APR_INT64_MAX;
+    for (s = warden.first; s; s = s->next) {
+        if (all || must_ask(s, now)) {
             memcpy(list[(*n)++].grant, s->grant, MCP_ID_LEN);
+        }
+        else {
+            be_there(s);
         }
     }
     if (*n > 1) {
@@ -148,6 +172,7 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
         memcpy(key.grant, s->grant, MCP_ID_LEN);
         answer = bsearch(&key, list, n, sizeof(*list), by_grant);
         if (!answer) {
+            be_there(s);
             continue;
         }
         if (answer->verdict != MCP_END_NONE) {
@@ -162,6 +187,7 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
             __atomic_store_n(&s->verdict, MCP_END_EXPIRED, __ATOMIC_RELEASE);
             ended++;
         }
+        be_there(s);
     }
     return ended;
 }
@@ -301,6 +327,7 @@ void mcp_warden_child_init(apr_pool_t *pchild, server_rec *s)
     }
     warden.server = s;
     warden.next_sweep = apr_time_now() + SWEEP_EVERY;
+    warden.soonest = APR_INT64_MAX;
     mcp_guard_revocations(0, &warden.local, pchild);
     if ((rv = own_pool(&warden.pool, pchild)) == APR_SUCCESS
         && (rv = apr_thread_mutex_create(&warden.mutex, APR_THREAD_MUTEX_DEFAULT, pchild)) == APR_SUCCESS

@@ -127,7 +127,9 @@ function setRate(rate) {
 const commands = {
     rate: ({ rate }) => setRate(rate),
     stats: () => ({ open: streams.size, ...counts }),
-    end: () => { for (const socket of streams) socket.end(LAST); },
+    event: () => { for (const socket of streams) socket.write(event()); },
+    end: ({ n = streams.size }) => { for (const socket of [...streams].slice(0, n)) socket.end(LAST); },
+    break: () => { for (const socket of streams) socket.destroy(); },
 };
 
 process.on('message', ({ id, cmd, ...args }) => process.send({ id, result: commands[cmd](args) ?? null }));
