@@ -28,6 +28,7 @@ void *mcp_oauth_create(apr_pool_t *p, server_rec *s)
 
     conf->shared = mcp_shared_create(p);
     conf->clients = mcp_clients_create(p);
+    conf->page = mcp_page_conf_create(p);
     conf->enabled = -1;
     conf->restore = -1;
     conf->access_lifetime = -1;
@@ -45,6 +46,7 @@ void *mcp_oauth_merge(apr_pool_t *p, void *base_, void *add_)
 
     conf->shared = mcp_shared_merge(p, base->shared, add->shared);
     conf->clients = mcp_clients_merge(p, base->clients, add->clients);
+    conf->page = mcp_page_conf_merge(p, base->page, add->page);
     conf->enabled = add->enabled >= 0 ? add->enabled : base->enabled;
     conf->restore = add->restore >= 0 ? add->restore : base->restore;
     conf->providers = add->providers ? add->providers : base->providers;
@@ -380,6 +382,7 @@ const command_rec mcp_oauth_commands[] = {
     MCP_SHARED_COMMANDS(&mcp_oauth_module),
     MCP_PROVIDER_COMMANDS(&mcp_oauth_module),
     MCP_CLIENT_COMMANDS,
+    MCP_PAGE_COMMANDS,
     AP_INIT_FLAG("MCPOAuth", set_enabled, NULL, RSRC_CONF,
                  "On makes this host an authorization server for MCP clients"),
     AP_INIT_TAKE1("MCPOAuthName", set_name, NULL, RSRC_CONF,

@@ -47,6 +47,7 @@ typedef struct mcp_oauth_conf_t {
     apr_interval_time_t remember; /* MCPConsentRemember, default 90 d; 0: off */
     int remember_native;          /* of applications on the person's device, too */
     const char *name; /* MCPOAuthName: the organisation's name on pages */
+    mcp_page_conf_t *page; /* page_config.c: looks, texts and languages of pages */
     mcp_clients_conf_t *clients; /* clients.c: metadata documents, known clients, registration, limits */
 
     /* filled in by mcp_oauth_finish() */

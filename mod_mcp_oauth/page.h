@@ -13,11 +13,15 @@
 #define MCP_PAGE_H
 
 #include <httpd.h>
+#include <http_config.h>
 #include <jansson.h>
 
 #include "language.h"
 
 struct mcp_oauth_conf_t;
+
+/* What directives say about pages (page_config.c). */
+typedef struct mcp_page_conf_t mcp_page_conf_t;
 
 /*
  * The views, and what their models hold. Absent, false, "" and [] are the same: not shown. "title"
@@ -112,5 +116,36 @@ int mcp_page_error(request_rec *r, const struct mcp_oauth_conf_t *conf, int stat
 
 /** 303 to @a url, after a GET 302, with the headers of our pages. Returns OK. */
 int mcp_page_redirect(request_rec *r, const char *url);
+
+/* ---- directives (page_config.c) ---- */
+
+mcp_page_conf_t *mcp_page_conf_create(apr_pool_t *p);
+mcp_page_conf_t *mcp_page_conf_merge(apr_pool_t *p, const mcp_page_conf_t *base,
+                                     const mcp_page_conf_t *add);
+
+#define MCP_PAGE_COMMANDS \
+    AP_INIT_TAKE1("MCPOAuthPageLanguage", mcp_set_page_language, NULL, RSRC_CONF, \
+                  "language of pages for those who ask for none that is there, default en"), \
+        AP_INIT_TAKE1("MCPOAuthPageLogo", mcp_set_page_logo, NULL, RSRC_CONF, \
+                      "file of the organisation's logo: PNG, JPEG or SVG"), \
+        AP_INIT_TAKE3("MCPOAuthPageColor", mcp_set_page_color, NULL, RSRC_CONF, \
+                      "a colour of the pages: NAME, and #rrggbb for the light and the dark theme"), \
+        AP_INIT_TAKE1("MCPOAuthPageHelp", mcp_set_page_help, NULL, RSRC_CONF, \
+                      "text at the foot of the pages: whom to ask"), \
+        AP_INIT_TAKE2("MCPOAuthPageLink", mcp_set_page_link, NULL, RSRC_CONF, \
+                      "a link at the foot of the pages: text and URL"), \
+        AP_INIT_TAKE1("MCPOAuthPageTemplates", mcp_set_page_templates, NULL, RSRC_CONF, \
+                      "directory of templates that replace the built-in ones"), \
+        AP_INIT_TAKE1("MCPOAuthPageMessages", mcp_set_page_messages, NULL, RSRC_CONF, \
+                      "directory of message files, LANGUAGE.json")
+
+const char *mcp_set_page_language(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_page_logo(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_page_color(cmd_parms *cmd, void *dummy, const char *name, const char *light,
+                               const char *dark);
+const char *mcp_set_page_help(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_page_link(cmd_parms *cmd, void *dummy, const char *label, const char *url);
+const char *mcp_set_page_templates(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_page_messages(cmd_parms *cmd, void *dummy, const char *arg);
 
 #endif

@@ -313,7 +313,581 @@ static const char *const en[] = {
     "You can close this window.", /* signed_out_text */
 };
 
+static const char *const ar[] = {
+    "rtl", /* direction */
+    "يناير", /* month_1 */
+    "فبراير", /* month_2 */
+    "مارس", /* month_3 */
+    "أبريل", /* month_4 */
+    "مايو", /* month_5 */
+    "يونيو", /* month_6 */
+    "يوليو", /* month_7 */
+    "أغسطس", /* month_8 */
+    "سبتمبر", /* month_9 */
+    "أكتوبر", /* month_10 */
+    "نوفمبر", /* month_11 */
+    "ديسمبر", /* month_12 */
+    "{day} {month} {year}", /* date */
+    "يطلب {client} الوصول إلى {resource}", /* consent_title */
+    "تطبيق بلا اسم", /* unnamed_client */
+    "بيانات هذا التطبيق مصدرها", /* described_by */
+    "اسمه هو الاسم الذي يطلقه عليه ذلك الموقع.", /* described_note */
+    "سجّل هذا التطبيق نفسه بنفسه. اسمه هو ما يسمّي به نفسه ولم يُتحقَّق منه.", /* unverified */
+    "يذكر أن صفحته الرئيسية هي:", /* home_page */
+    "ما يُسمح له به", /* scopes_heading */
+    "استخدام {resource} باسمك", /* scope_all */
+    "يمكنك إلغاء تحديد ما لا تريد السماح به.", /* optional_hint */
+    "إلى أين تُرسل النتيجة", /* answer_heading */
+    "إلى برنامج على هذا الحاسوب ({to_loopback})", /* to_loopback */
+    "يستطيع أي برنامج على هذا الحاسوب أن ينتحل صفة برنامج آخر. لا تسمح بذلك إلا إذا كنت قد طلبت للتو بنفسك من تطبيق على هذا الحاسوب أن يتصل.", /* loopback_warning */
+    "إلى التطبيق الذي يفتح روابط {to_scheme}: على هذا الجهاز", /* to_scheme */
+    "لا تسمح بذلك إلا إذا كنت قد طلبت للتو بنفسك من ذلك التطبيق أن يتصل.", /* scheme_warning */
+    "حسابك", /* account_heading */
+    "إذا سمحت بذلك، فستسجّل الدخول لدى {provider}، وسيُطلب منه: {provider_scope}. لا يرى التطبيق كلمة مرورك ولا ما تخبرنا به تلك الخدمة.", /* next_step */
+    "إذا سمحت بذلك، فستختار أين تسجّل الدخول. لا يرى التطبيق كلمة مرورك ولا ما تخبرنا به تلك الخدمة. ما يُطلب من كل منها:", /* next_choice */
+    "هويتك", /* identity */
+    "رفض", /* deny */
+    "سماح", /* allow */
+    "الرقم المرجعي للمسؤول:", /* reference */
+    "رابط تسجيل الدخول هذا لا يعمل", /* error_bad_request_title */
+    "أرسل التطبيق طلبًا لا يمكن قبوله. عُد إلى التطبيق وأعد الاتصال. إذا لم يُجدِ ذلك، فعلى مطوّري التطبيق النظر في الأمر.", /* error_bad_request_text */
+    "هذا التطبيق غير معروف هنا", /* error_unknown_client_title */
+    "تعذّر العثور على تسجيله. عُد إلى التطبيق واحذف هذا الخادم ثم أضفه من جديد كي يسجّل نفسه مرة أخرى.", /* error_unknown_client_text */
+    "عنوان العودة غير مسجّل", /* error_redirect_title */
+    "طلب التطبيق إرسال النتيجة إلى عنوان لم يسجّله. حفاظًا على سلامتك لم يُرسل إليه شيء. احذف هذا الخادم في التطبيق ثم أضفه من جديد.", /* error_redirect_text */
+    "انتهت صلاحية هذه الخطوة", /* error_expired_title */
+    "مضى وقت طويل، أو أن الخطوة قد أُنجزت من قبل. عُد إلى التطبيق وأعد الاتصال.", /* error_expired_text */
+    "يُرجى البدء من جديد في هذا المتصفح", /* error_wrong_browser_title */
+    "لم يبدأ تسجيل الدخول هذا في هذا المتصفح، أو أن ملف تعريف الارتباط الخاص به لم يعد موجودًا. عُد إلى التطبيق وأعد الاتصال. إذا أرسل إليك أحدهم رابطًا أدّى بك إلى هنا، فلا تتبعه.", /* error_wrong_browser_text */
+    "لم يُرسل هذا الطلب من صفحتنا", /* error_forged_title */
+    "حفاظًا على سلامتك لم يُنفَّذ أي شيء. عُد إلى التطبيق وأعد الاتصال.", /* error_forged_text */
+    "لا شيء يُعرض هنا", /* error_method_title */
+    "هذا العنوان خطوة من خطوات تسجيل الدخول ولا يمكن فتحه وحده. عُد إلى التطبيق وأعد الاتصال.", /* error_method_text */
+    "هذا الطلب أكبر من اللازم", /* error_too_large_title */
+    "أرسل التطبيق أكثر مما يمكن قبوله. عُد إلى التطبيق وأعد الاتصال.", /* error_too_large_text */
+    "يُرجى المحاولة مرة أخرى بعد قليل", /* error_unavailable_title */
+    "يتعذّر تسجيل الدخول في الوقت الحالي. لم يُفقد شيء: عُد إلى التطبيق وأعد الاتصال.", /* error_unavailable_text */
+    "محاولات كثيرة جدًا", /* error_too_many_title */
+    "حاول هذا التطبيق، أو شخص ما في شبكتك، الاتصال مرات كثيرة في وقت قصير. انتظر دقيقة، ثم عُد إلى التطبيق وأعد الاتصال.", /* error_too_many_text */
+    "رُفض الوصول", /* error_denied_title */
+    "لم يُعطَ التطبيق شيئًا. يمكنك إغلاق هذه النافذة.", /* error_denied_text */
+    "أبلغت خدمة تسجيل الدخول عن مشكلة", /* error_provider_title */
+    "تعذّر تسجيل دخولك. عُد إلى التطبيق وأعد الاتصال. إذا لم يُجدِ ذلك، فاسأل المسؤول لديك.", /* error_provider_text */
+    "كيف تريد تسجيل الدخول؟", /* chooser_title */
+    "يطلب {client} الوصول إلى {resource}.", /* chooser_text */
+    "المتابعة باستخدام {label}", /* continue_with */
+    "(كما في المرة السابقة)", /* chosen_last */
+    "التطبيقات التي لديها حق الوصول", /* connections_title */
+    "سُجّل الدخول باسم {account}", /* signed_in_as */
+    "لا يملك أي تطبيق حق الوصول باسمك.", /* connections_none */
+    "قد تكون القائمة غير كاملة: ما كان محفوظًا هنا لا يمكن قراءته الآن أو أنه فُقد. قد تظل التطبيقات غير المذكورة قادرة على الوصول إلى أن تتصل من جديد.", /* connections_uncertain */
+    "الوصول إلى", /* connection_resource */
+    "منذ", /* connection_since */
+    "آخر استخدام", /* connection_last_used */
+    "سحب حق الوصول", /* disconnect */
+    "سحب حق الوصول من {client}", /* disconnect_label */
+    "لم يعد لدى {client} حق الوصول.", /* disconnected */
+    "تسجيل الخروج", /* sign_out */
+    "هل تريد تسجيل الخروج؟", /* signout_title */
+    "تحتفظ التطبيقات التي لديها حق الوصول به. يمكنك سحبه في صفحة اتصالاتك.", /* signout_text */
+    "سُجّل خروجك", /* signed_out_title */
+    "يمكنك إغلاق هذه النافذة.", /* signed_out_text */
+};
+
+static const char *const de[] = {
+    "ltr", /* direction */
+    "Januar", /* month_1 */
+    "Februar", /* month_2 */
+    "März", /* month_3 */
+    "April", /* month_4 */
+    "Mai", /* month_5 */
+    "Juni", /* month_6 */
+    "Juli", /* month_7 */
+    "August", /* month_8 */
+    "September", /* month_9 */
+    "Oktober", /* month_10 */
+    "November", /* month_11 */
+    "Dezember", /* month_12 */
+    "{day}. {month} {year}", /* date */
+    "{client} möchte auf {resource} zugreifen", /* consent_title */
+    "Eine Anwendung ohne Namen", /* unnamed_client */
+    "Diese Anwendung wird beschrieben von", /* described_by */
+    "Ihr Name ist der, den diese Website ihr gibt.", /* described_note */
+    "Diese Anwendung hat sich selbst angemeldet. Ihren Namen hat sie sich selbst gegeben, er wurde nicht überprüft.", /* unverified */
+    "Als ihre Website gibt sie an:", /* home_page */
+    "Was sie tun darf", /* scopes_heading */
+    "{resource} in Ihrem Namen benutzen", /* scope_all */
+    "Was Sie nicht erlauben möchten, können Sie abwählen.", /* optional_hint */
+    "Wohin die Antwort geht", /* answer_heading */
+    "an ein Programm auf diesem Computer ({to_loopback})", /* to_loopback */
+    "Jedes Programm auf diesem Computer kann sich als ein anderes ausgeben. Erlauben Sie dies nur, wenn Sie gerade selbst eine Anwendung auf diesem Computer verbinden wollten.", /* loopback_warning */
+    "an die Anwendung auf diesem Gerät, die Links mit {to_scheme}: öffnet", /* to_scheme */
+    "Erlauben Sie dies nur, wenn Sie gerade selbst diese Anwendung verbinden wollten.", /* scheme_warning */
+    "Ihr Konto", /* account_heading */
+    "Wenn Sie zustimmen, melden Sie sich bei {provider} an. Dort wird angefragt: {provider_scope}. Die Anwendung erfährt weder Ihr Passwort noch, was dieser Dienst uns mitteilt.", /* next_step */
+    "Wenn Sie zustimmen, wählen Sie, wo Sie sich anmelden. Die Anwendung erfährt weder Ihr Passwort noch, was dieser Dienst uns mitteilt. Angefragt wird jeweils:", /* next_choice */
+    "wer Sie sind", /* identity */
+    "Ablehnen", /* deny */
+    "Erlauben", /* allow */
+    "Kennung für die Administration:", /* reference */
+    "Dieser Anmeldelink funktioniert nicht", /* error_bad_request_title */
+    "Die Anwendung hat eine Anfrage geschickt, die nicht angenommen werden kann. Gehen Sie zu ihr zurück und verbinden Sie erneut. Hilft das nicht, muss der Hersteller der Anwendung nachsehen.", /* error_bad_request_text */
+    "Diese Anwendung ist hier nicht bekannt", /* error_unknown_client_title */
+    "Ihre Anmeldung ist nicht zu finden. Gehen Sie zur Anwendung zurück, entfernen Sie diesen Server und fügen Sie ihn wieder hinzu, damit sie sich neu anmeldet.", /* error_unknown_client_text */
+    "Der Rückweg ist nicht angemeldet", /* error_redirect_title */
+    "Die Anwendung wollte die Antwort an eine Adresse schicken lassen, die sie nicht angemeldet hat. Zu Ihrer Sicherheit wurde nichts dorthin geschickt. Entfernen Sie diesen Server in der Anwendung und fügen Sie ihn wieder hinzu.", /* error_redirect_text */
+    "Dieser Schritt ist abgelaufen", /* error_expired_title */
+    "Es ist zu viel Zeit vergangen, oder der Schritt wurde schon ausgeführt. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_expired_text */
+    "Bitte beginnen Sie in diesem Browser neu", /* error_wrong_browser_title */
+    "Diese Anmeldung wurde nicht in diesem Browser begonnen, oder sein Cookie ist nicht mehr da. Gehen Sie zur Anwendung zurück und verbinden Sie erneut. Hat Ihnen jemand einen Link geschickt, der hierher geführt hat, folgen Sie ihm nicht.", /* error_wrong_browser_text */
+    "Diese Anfrage kam nicht von unserer Seite", /* error_forged_title */
+    "Zu Ihrer Sicherheit wurde nichts getan. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_forged_text */
+    "Hier gibt es nichts zu sehen", /* error_method_title */
+    "Diese Adresse ist ein Schritt einer Anmeldung und lässt sich nicht einzeln öffnen. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_method_text */
+    "Diese Anfrage ist zu groß", /* error_too_large_title */
+    "Die Anwendung hat mehr geschickt, als angenommen werden kann. Gehen Sie zu ihr zurück und verbinden Sie erneut.", /* error_too_large_text */
+    "Bitte versuchen Sie es gleich noch einmal", /* error_unavailable_title */
+    "Die Anmeldung ist im Augenblick nicht möglich. Es ist nichts verloren: Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_unavailable_text */
+    "Zu viele Versuche", /* error_too_many_title */
+    "Diese Anwendung oder jemand in Ihrem Netz hat in kurzer Zeit zu oft versucht, sich zu verbinden. Warten Sie eine Minute, gehen Sie dann zur Anwendung zurück und verbinden Sie erneut.", /* error_too_many_text */
+    "Der Zugriff wurde abgelehnt", /* error_denied_title */
+    "Die Anwendung hat nichts erhalten. Sie können dieses Fenster schließen.", /* error_denied_text */
+    "Der Anmeldedienst hat ein Problem gemeldet", /* error_provider_title */
+    "Sie konnten nicht angemeldet werden. Gehen Sie zur Anwendung zurück und verbinden Sie erneut. Hilft das nicht, fragen Sie Ihre Administration.", /* error_provider_text */
+    "Wie möchten Sie sich anmelden?", /* chooser_title */
+    "{client} möchte auf {resource} zugreifen.", /* chooser_text */
+    "Weiter mit {label}", /* continue_with */
+    "(wie zuletzt)", /* chosen_last */
+    "Anwendungen mit Zugriff", /* connections_title */
+    "Angemeldet als {account}", /* signed_in_as */
+    "Keine Anwendung hat in Ihrem Namen Zugriff.", /* connections_none */
+    "Die Liste ist vielleicht unvollständig: Was hier gespeichert war, ist gerade nicht lesbar oder verloren gegangen. Anwendungen, die fehlen, können weiterhin Zugriff haben, bis sie sich neu verbinden.", /* connections_uncertain */
+    "Zugriff auf", /* connection_resource */
+    "Seit", /* connection_since */
+    "Zuletzt benutzt", /* connection_last_used */
+    "Zugriff entziehen", /* disconnect */
+    "{client} den Zugriff entziehen", /* disconnect_label */
+    "{client} hat keinen Zugriff mehr.", /* disconnected */
+    "Abmelden", /* sign_out */
+    "Abmelden?", /* signout_title */
+    "Anwendungen, die Zugriff haben, behalten ihn. Auf der Seite Ihrer Verbindungen können Sie ihn entziehen.", /* signout_text */
+    "Sie sind abgemeldet", /* signed_out_title */
+    "Sie können dieses Fenster schließen.", /* signed_out_text */
+};
+
+static const char *const es[] = {
+    "ltr", /* direction */
+    "enero", /* month_1 */
+    "febrero", /* month_2 */
+    "marzo", /* month_3 */
+    "abril", /* month_4 */
+    "mayo", /* month_5 */
+    "junio", /* month_6 */
+    "julio", /* month_7 */
+    "agosto", /* month_8 */
+    "septiembre", /* month_9 */
+    "octubre", /* month_10 */
+    "noviembre", /* month_11 */
+    "diciembre", /* month_12 */
+    "{day} de {month} de {year}", /* date */
+    "{client} solicita acceso a {resource}", /* consent_title */
+    "Una aplicación sin nombre", /* unnamed_client */
+    "Esta aplicación está descrita por", /* described_by */
+    "Su nombre es el que le da ese sitio.", /* described_note */
+    "Esta aplicación se registró a sí misma. Su nombre es el que ella misma se da y no se ha verificado.", /* unverified */
+    "Indica como página de inicio:", /* home_page */
+    "Qué podrá hacer", /* scopes_heading */
+    "Usar {resource} en su nombre", /* scope_all */
+    "Puede desmarcar lo que no quiera permitir.", /* optional_hint */
+    "Adónde se envía la respuesta", /* answer_heading */
+    "a un programa de este equipo ({to_loopback})", /* to_loopback */
+    "Cualquier programa de este equipo puede hacerse pasar por otro. Permítalo solo si usted mismo acaba de pedir a una aplicación de este equipo que se conecte.", /* loopback_warning */
+    "a la aplicación de este dispositivo que abre los enlaces {to_scheme}:", /* to_scheme */
+    "Permítalo solo si usted mismo acaba de pedir a esa aplicación que se conecte.", /* scheme_warning */
+    "Su cuenta", /* account_heading */
+    "Si lo permite, iniciará sesión en {provider}, donde se solicitará: {provider_scope}. La aplicación no ve su contraseña ni lo que ese servicio nos comunica.", /* next_step */
+    "Si lo permite, elegirá dónde iniciar sesión. La aplicación no ve su contraseña ni lo que ese servicio nos comunica. A cada uno se le solicita:", /* next_choice */
+    "su identidad", /* identity */
+    "Denegar", /* deny */
+    "Permitir", /* allow */
+    "Referencia para el administrador:", /* reference */
+    "Este enlace de inicio de sesión no funciona", /* error_bad_request_title */
+    "La aplicación envió una solicitud que no se puede aceptar. Vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, sus autores deben revisarlo.", /* error_bad_request_text */
+    "Esta aplicación no se conoce aquí", /* error_unknown_client_title */
+    "No se encuentra su registro. Vuelva a la aplicación, quite este servidor y añádalo otra vez para que se registre de nuevo.", /* error_unknown_client_text */
+    "La dirección de retorno no está registrada", /* error_redirect_title */
+    "La aplicación pidió que la respuesta se enviara a una dirección que no ha registrado. Por su seguridad, no se envió nada allí. Quite este servidor en la aplicación y añádalo otra vez.", /* error_redirect_text */
+    "Este paso ha caducado", /* error_expired_title */
+    "Ha pasado demasiado tiempo o el paso ya se completó. Vuelva a la aplicación y conéctela de nuevo.", /* error_expired_text */
+    "Empiece de nuevo en este navegador", /* error_wrong_browser_title */
+    "Este inicio de sesión no se empezó en este navegador, o su cookie ya no está. Vuelva a la aplicación y conéctela de nuevo. Si alguien le envió un enlace que conducía aquí, no lo siga.", /* error_wrong_browser_text */
+    "Esta solicitud no procede de nuestra página", /* error_forged_title */
+    "Por su seguridad, no se hizo nada. Vuelva a la aplicación y conéctela de nuevo.", /* error_forged_text */
+    "Aquí no hay nada que ver", /* error_method_title */
+    "Esta dirección es un paso de un inicio de sesión y no se puede abrir por sí sola. Vuelva a la aplicación y conéctela de nuevo.", /* error_method_text */
+    "Esta solicitud es demasiado grande", /* error_too_large_title */
+    "La aplicación envió más de lo que se puede aceptar. Vuelva a la aplicación y conéctela de nuevo.", /* error_too_large_text */
+    "Inténtelo de nuevo en un momento", /* error_unavailable_title */
+    "Ahora mismo no es posible iniciar sesión. No se ha perdido nada: vuelva a la aplicación y conéctela de nuevo.", /* error_unavailable_text */
+    "Demasiados intentos", /* error_too_many_title */
+    "Esta aplicación, o alguien de su red, ha intentado conectarse demasiadas veces en poco tiempo. Espere un minuto, vuelva a la aplicación y conéctela de nuevo.", /* error_too_many_text */
+    "Se denegó el acceso", /* error_denied_title */
+    "No se entregó nada a la aplicación. Puede cerrar esta ventana.", /* error_denied_text */
+    "El servicio de inicio de sesión informó de un problema", /* error_provider_title */
+    "No se pudo iniciar su sesión. Vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, consulte a su administrador.", /* error_provider_text */
+    "¿Cómo desea iniciar sesión?", /* chooser_title */
+    "{client} solicita acceso a {resource}.", /* chooser_text */
+    "Continuar con {label}", /* continue_with */
+    "(como la última vez)", /* chosen_last */
+    "Aplicaciones con acceso", /* connections_title */
+    "Sesión iniciada como {account}", /* signed_in_as */
+    "Ninguna aplicación tiene acceso en su nombre.", /* connections_none */
+    "La lista puede estar incompleta: lo que estaba guardado aquí no se puede leer ahora mismo o se ha perdido. Las aplicaciones que faltan pueden seguir teniendo acceso hasta que se conecten de nuevo.", /* connections_uncertain */
+    "Acceso a", /* connection_resource */
+    "Desde", /* connection_since */
+    "Último uso", /* connection_last_used */
+    "Retirar el acceso", /* disconnect */
+    "Retirar el acceso a {client}", /* disconnect_label */
+    "{client} ya no tiene acceso.", /* disconnected */
+    "Cerrar sesión", /* sign_out */
+    "¿Cerrar sesión?", /* signout_title */
+    "Las aplicaciones que tienen acceso lo conservan. Puede retirárselo en la página de sus conexiones.", /* signout_text */
+    "Ha cerrado la sesión", /* signed_out_title */
+    "Puede cerrar esta ventana.", /* signed_out_text */
+};
+
+static const char *const fr[] = {
+    "ltr", /* direction */
+    "janvier", /* month_1 */
+    "février", /* month_2 */
+    "mars", /* month_3 */
+    "avril", /* month_4 */
+    "mai", /* month_5 */
+    "juin", /* month_6 */
+    "juillet", /* month_7 */
+    "août", /* month_8 */
+    "septembre", /* month_9 */
+    "octobre", /* month_10 */
+    "novembre", /* month_11 */
+    "décembre", /* month_12 */
+    "{day} {month} {year}", /* date */
+    "{client} demande l’accès à {resource}", /* consent_title */
+    "Une application sans nom", /* unnamed_client */
+    "Cette application est décrite par", /* described_by */
+    "Son nom est celui que ce site lui donne.", /* described_note */
+    "Cette application s’est enregistrée elle-même. Son nom est celui qu’elle se donne ; il n’a pas été vérifié.", /* unverified */
+    "Elle indique comme page d’accueil :", /* home_page */
+    "Ce qu’elle pourra faire", /* scopes_heading */
+    "Utiliser {resource} en votre nom", /* scope_all */
+    "Vous pouvez décocher ce que vous ne souhaitez pas autoriser.", /* optional_hint */
+    "Où la réponse sera envoyée", /* answer_heading */
+    "à un programme de cet ordinateur ({to_loopback})", /* to_loopback */
+    "N’importe quel programme de cet ordinateur peut se faire passer pour un autre. N’autorisez que si vous venez vous-même de demander à une application de cet ordinateur de se connecter.", /* loopback_warning */
+    "à l’application de cet appareil qui ouvre les liens {to_scheme}:", /* to_scheme */
+    "N’autorisez que si vous venez vous-même de demander à cette application de se connecter.", /* scheme_warning */
+    "Votre compte", /* account_heading */
+    "Si vous autorisez l’accès, vous vous connecterez chez {provider}, à qui il sera demandé : {provider_scope}. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique.", /* next_step */
+    "Si vous autorisez l’accès, vous choisirez où vous connecter. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique. Voici ce qui est demandé à chacun :", /* next_choice */
+    "votre identité", /* identity */
+    "Refuser", /* deny */
+    "Autoriser", /* allow */
+    "Référence pour l’administrateur :", /* reference */
+    "Ce lien de connexion ne fonctionne pas", /* error_bad_request_title */
+    "L’application a envoyé une demande qui ne peut pas être acceptée. Revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, ses auteurs doivent examiner le problème.", /* error_bad_request_text */
+    "Cette application n’est pas connue ici", /* error_unknown_client_title */
+    "Son enregistrement est introuvable. Revenez à l’application, supprimez-y ce serveur, puis ajoutez-le de nouveau afin qu’elle s’enregistre à nouveau.", /* error_unknown_client_text */
+    "L’adresse de retour n’est pas enregistrée", /* error_redirect_title */
+    "L’application a demandé que la réponse soit envoyée à une adresse qu’elle n’a pas enregistrée. Pour votre sécurité, rien n’y a été envoyé. Supprimez ce serveur dans l’application, puis ajoutez-le de nouveau.", /* error_redirect_text */
+    "Cette étape a expiré", /* error_expired_title */
+    "Trop de temps s’est écoulé, ou l’étape a déjà été effectuée. Revenez à l’application et connectez-la de nouveau.", /* error_expired_text */
+    "Veuillez recommencer dans ce navigateur", /* error_wrong_browser_title */
+    "Cette connexion n’a pas été commencée dans ce navigateur, ou son cookie a disparu. Revenez à l’application et connectez-la de nouveau. Si quelqu’un vous a envoyé un lien qui menait ici, ne le suivez pas.", /* error_wrong_browser_text */
+    "Cette demande ne vient pas de notre page", /* error_forged_title */
+    "Pour votre sécurité, rien n’a été fait. Revenez à l’application et connectez-la de nouveau.", /* error_forged_text */
+    "Il n’y a rien à voir ici", /* error_method_title */
+    "Cette adresse est une étape d’une connexion et ne peut pas être ouverte seule. Revenez à l’application et connectez-la de nouveau.", /* error_method_text */
+    "Cette demande est trop volumineuse", /* error_too_large_title */
+    "L’application a envoyé plus que ce qui peut être accepté. Revenez à l’application et connectez-la de nouveau.", /* error_too_large_text */
+    "Veuillez réessayer dans un instant", /* error_unavailable_title */
+    "La connexion est impossible pour le moment. Rien n’est perdu : revenez à l’application et connectez-la de nouveau.", /* error_unavailable_text */
+    "Trop de tentatives", /* error_too_many_title */
+    "Cette application, ou quelqu’un de votre réseau, a tenté de se connecter trop souvent en peu de temps. Attendez une minute, puis revenez à l’application et connectez-la de nouveau.", /* error_too_many_text */
+    "L’accès a été refusé", /* error_denied_title */
+    "Rien n’a été transmis à l’application. Vous pouvez fermer cette fenêtre.", /* error_denied_text */
+    "Le service de connexion a signalé un problème", /* error_provider_title */
+    "Vous n’avez pas pu être connecté. Revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, adressez-vous à votre administrateur.", /* error_provider_text */
+    "Comment voulez-vous vous connecter ?", /* chooser_title */
+    "{client} demande l’accès à {resource}.", /* chooser_text */
+    "Continuer avec {label}", /* continue_with */
+    "(comme la dernière fois)", /* chosen_last */
+    "Applications ayant accès", /* connections_title */
+    "Connecté en tant que {account}", /* signed_in_as */
+    "Aucune application n’a accès en votre nom.", /* connections_none */
+    "La liste est peut-être incomplète : ce qui était enregistré ici ne peut pas être lu pour le moment, ou a été perdu. Des applications absentes de la liste peuvent encore avoir accès jusqu’à leur prochaine connexion.", /* connections_uncertain */
+    "Accès à", /* connection_resource */
+    "Depuis", /* connection_since */
+    "Dernière utilisation", /* connection_last_used */
+    "Retirer l’accès", /* disconnect */
+    "Retirer l’accès à {client}", /* disconnect_label */
+    "{client} n’a plus accès.", /* disconnected */
+    "Se déconnecter", /* sign_out */
+    "Se déconnecter ?", /* signout_title */
+    "Les applications qui ont accès le conservent. Vous pouvez le leur retirer sur la page de vos connexions.", /* signout_text */
+    "Vous êtes déconnecté", /* signed_out_title */
+    "Vous pouvez fermer cette fenêtre.", /* signed_out_text */
+};
+
+static const char *const ja[] = {
+    "ltr", /* direction */
+    "1月", /* month_1 */
+    "2月", /* month_2 */
+    "3月", /* month_3 */
+    "4月", /* month_4 */
+    "5月", /* month_5 */
+    "6月", /* month_6 */
+    "7月", /* month_7 */
+    "8月", /* month_8 */
+    "9月", /* month_9 */
+    "10月", /* month_10 */
+    "11月", /* month_11 */
+    "12月", /* month_12 */
+    "{year}年{month}{day}日", /* date */
+    "{client} が {resource} へのアクセスを求めています", /* consent_title */
+    "名前のないアプリケーション", /* unnamed_client */
+    "このアプリケーションの情報の提供元:", /* described_by */
+    "名前はそのサイトが示したものです。", /* described_note */
+    "このアプリケーションは自身で登録を行いました。名前は自称であり、確認されていません。", /* unverified */
+    "ホームページとして次が示されています:", /* home_page */
+    "許可される操作", /* scopes_heading */
+    "あなたに代わって {resource} を利用する", /* scope_all */
+    "許可したくないものはチェックを外せます。", /* optional_hint */
+    "結果の送信先", /* answer_heading */
+    "このコンピューター上のプログラム（{to_loopback}）", /* to_loopback */
+    "このコンピューター上のどのプログラムも、別のプログラムを装うことができます。このコンピューターのアプリケーションを接続する操作を、たった今ご自身で行った場合にのみ許可してください。", /* loopback_warning */
+    "この端末で {to_scheme}: リンクを開くアプリケーション", /* to_scheme */
+    "そのアプリケーションを接続する操作を、たった今ご自身で行った場合にのみ許可してください。", /* scheme_warning */
+    "あなたのアカウント", /* account_heading */
+    "許可すると、{provider} でサインインします。そこでは次の情報が求められます: {provider_scope}。パスワードや、そのサービスから当方に伝えられる内容が、アプリケーションに渡ることはありません。", /* next_step */
+    "許可すると、サインインする場所を選択します。パスワードや、そのサービスから当方に伝えられる内容が、アプリケーションに渡ることはありません。それぞれに求められる情報:", /* next_choice */
+    "本人確認情報", /* identity */
+    "拒否", /* deny */
+    "許可", /* allow */
+    "管理者への照会番号:", /* reference */
+    "このサインインのリンクは使えません", /* error_bad_request_title */
+    "アプリケーションから送られた要求を受け付けられませんでした。アプリケーションに戻り、もう一度接続してください。それでも解決しない場合は、アプリケーションの開発元による調査が必要です。", /* error_bad_request_text */
+    "このアプリケーションは登録されていません", /* error_unknown_client_title */
+    "登録情報が見つかりません。アプリケーションに戻り、このサーバーを削除してからもう一度追加して、登録し直してください。", /* error_unknown_client_text */
+    "戻り先が登録されていません", /* error_redirect_title */
+    "アプリケーションは、登録していないアドレスへ結果を送るよう求めました。安全のため、そこには何も送信していません。アプリケーションでこのサーバーを削除し、もう一度追加してください。", /* error_redirect_text */
+    "この手順は期限切れです", /* error_expired_title */
+    "時間が経ちすぎたか、この手順はすでに完了しています。アプリケーションに戻り、もう一度接続してください。", /* error_expired_text */
+    "このブラウザーで最初からやり直してください", /* error_wrong_browser_title */
+    "このサインインはこのブラウザーで始められたものではないか、Cookie が失われています。アプリケーションに戻り、もう一度接続してください。誰かから送られたリンクでここに来た場合は、そのリンクを開かないでください。", /* error_wrong_browser_text */
+    "この要求は当方のページから送られたものではありません", /* error_forged_title */
+    "安全のため、何も行いませんでした。アプリケーションに戻り、もう一度接続してください。", /* error_forged_text */
+    "ここに表示するものはありません", /* error_method_title */
+    "このアドレスはサインインの途中の手順であり、単独で開くことはできません。アプリケーションに戻り、もう一度接続してください。", /* error_method_text */
+    "この要求は大きすぎます", /* error_too_large_title */
+    "アプリケーションから、受け付けられる量を超えるデータが送られました。アプリケーションに戻り、もう一度接続してください。", /* error_too_large_text */
+    "しばらくしてからもう一度お試しください", /* error_unavailable_title */
+    "現在サインインできません。失われたものはありません。アプリケーションに戻り、もう一度接続してください。", /* error_unavailable_text */
+    "試行回数が多すぎます", /* error_too_many_title */
+    "このアプリケーション、またはお使いのネットワークの誰かが、短時間に何度も接続を試みました。1分ほど待ってからアプリケーションに戻り、もう一度接続してください。", /* error_too_many_text */
+    "アクセスは拒否されました", /* error_denied_title */
+    "アプリケーションには何も渡されていません。このウィンドウは閉じてかまいません。", /* error_denied_text */
+    "サインインサービスで問題が発生しました", /* error_provider_title */
+    "サインインできませんでした。アプリケーションに戻り、もう一度接続してください。それでも解決しない場合は、管理者にお問い合わせください。", /* error_provider_text */
+    "サインインの方法を選んでください", /* chooser_title */
+    "{client} が {resource} へのアクセスを求めています。", /* chooser_text */
+    "{label} で続ける", /* continue_with */
+    "（前回と同じ）", /* chosen_last */
+    "アクセスできるアプリケーション", /* connections_title */
+    "{account} としてサインインしています", /* signed_in_as */
+    "あなたに代わってアクセスできるアプリケーションはありません。", /* connections_none */
+    "この一覧は完全でない可能性があります。ここに保存されていた内容が現在読み取れないか、失われています。一覧にないアプリケーションも、次に接続し直すまではアクセスできる場合があります。", /* connections_uncertain */
+    "アクセス先", /* connection_resource */
+    "開始日", /* connection_since */
+    "最終利用日", /* connection_last_used */
+    "アクセスを取り消す", /* disconnect */
+    "{client} のアクセスを取り消す", /* disconnect_label */
+    "{client} はもうアクセスできません。", /* disconnected */
+    "サインアウト", /* sign_out */
+    "サインアウトしますか?", /* signout_title */
+    "アクセスできるアプリケーションは、引き続きアクセスできます。接続のページで取り消せます。", /* signout_text */
+    "サインアウトしました", /* signed_out_title */
+    "このウィンドウは閉じてかまいません。", /* signed_out_text */
+};
+
+static const char *const pt[] = {
+    "ltr", /* direction */
+    "janeiro", /* month_1 */
+    "fevereiro", /* month_2 */
+    "março", /* month_3 */
+    "abril", /* month_4 */
+    "maio", /* month_5 */
+    "junho", /* month_6 */
+    "julho", /* month_7 */
+    "agosto", /* month_8 */
+    "setembro", /* month_9 */
+    "outubro", /* month_10 */
+    "novembro", /* month_11 */
+    "dezembro", /* month_12 */
+    "{day} de {month} de {year}", /* date */
+    "{client} solicita acesso a {resource}", /* consent_title */
+    "Uma aplicação sem nome", /* unnamed_client */
+    "Esta aplicação é descrita por", /* described_by */
+    "O nome é aquele que esse site lhe dá.", /* described_note */
+    "Esta aplicação registou-se a si própria. O nome é aquele que ela dá a si mesma e não foi verificado.", /* unverified */
+    "Indica como página inicial:", /* home_page */
+    "O que poderá fazer", /* scopes_heading */
+    "Usar {resource} em seu nome", /* scope_all */
+    "Pode desmarcar o que não quiser permitir.", /* optional_hint */
+    "Para onde vai a resposta", /* answer_heading */
+    "para um programa neste computador ({to_loopback})", /* to_loopback */
+    "Qualquer programa neste computador pode fazer-se passar por outro. Permita apenas se acabou de pedir a uma aplicação deste computador que se ligasse.", /* loopback_warning */
+    "para a aplicação deste dispositivo que abre ligações {to_scheme}:", /* to_scheme */
+    "Permita apenas se acabou de pedir a essa aplicação que se ligasse.", /* scheme_warning */
+    "A sua conta", /* account_heading */
+    "Se permitir, iniciará sessão em {provider}, onde será pedido: {provider_scope}. A aplicação não vê a sua palavra-passe nem o que esse serviço nos comunica.", /* next_step */
+    "Se permitir, escolherá onde iniciar sessão. A aplicação não vê a sua palavra-passe nem o que esse serviço nos comunica. A cada um é pedido:", /* next_choice */
+    "a sua identidade", /* identity */
+    "Recusar", /* deny */
+    "Permitir", /* allow */
+    "Referência para o administrador:", /* reference */
+    "Este link de início de sessão não funciona", /* error_bad_request_title */
+    "A aplicação enviou um pedido que não pode ser aceite. Volte à aplicação e ligue-a de novo. Se isso não ajudar, os seus autores têm de verificar o problema.", /* error_bad_request_text */
+    "Esta aplicação não é conhecida aqui", /* error_unknown_client_title */
+    "O seu registo não foi encontrado. Volte à aplicação, remova este servidor e adicione-o novamente, para que ela se registe de novo.", /* error_unknown_client_text */
+    "O endereço de retorno não está registado", /* error_redirect_title */
+    "A aplicação pediu que a resposta fosse enviada para um endereço que não registou. Para sua segurança, nada foi enviado para lá. Remova este servidor na aplicação e adicione-o novamente.", /* error_redirect_text */
+    "Este passo expirou", /* error_expired_title */
+    "Passou demasiado tempo ou o passo já foi concluído. Volte à aplicação e ligue-a de novo.", /* error_expired_text */
+    "Comece de novo neste navegador", /* error_wrong_browser_title */
+    "Este início de sessão não foi começado neste navegador, ou o cookie já não existe. Volte à aplicação e ligue-a de novo. Se alguém lhe enviou um link que conduziu aqui, não o siga.", /* error_wrong_browser_text */
+    "Este pedido não veio da nossa página", /* error_forged_title */
+    "Para sua segurança, nada foi feito. Volte à aplicação e ligue-a de novo.", /* error_forged_text */
+    "Não há nada para ver aqui", /* error_method_title */
+    "Este endereço é um passo de um início de sessão e não pode ser aberto isoladamente. Volte à aplicação e ligue-a de novo.", /* error_method_text */
+    "Este pedido é demasiado grande", /* error_too_large_title */
+    "A aplicação enviou mais do que pode ser aceite. Volte à aplicação e ligue-a de novo.", /* error_too_large_text */
+    "Tente novamente dentro de momentos", /* error_unavailable_title */
+    "De momento não é possível iniciar sessão. Nada se perdeu: volte à aplicação e ligue-a de novo.", /* error_unavailable_text */
+    "Demasiadas tentativas", /* error_too_many_title */
+    "Esta aplicação, ou alguém na sua rede, tentou ligar-se demasiadas vezes em pouco tempo. Espere um minuto, volte à aplicação e ligue-a de novo.", /* error_too_many_text */
+    "O acesso foi recusado", /* error_denied_title */
+    "Nada foi entregue à aplicação. Pode fechar esta janela.", /* error_denied_text */
+    "O serviço de início de sessão comunicou um problema", /* error_provider_title */
+    "Não foi possível iniciar a sua sessão. Volte à aplicação e ligue-a de novo. Se isso não ajudar, contacte o seu administrador.", /* error_provider_text */
+    "Como deseja iniciar sessão?", /* chooser_title */
+    "{client} solicita acesso a {resource}.", /* chooser_text */
+    "Continuar com {label}", /* continue_with */
+    "(como da última vez)", /* chosen_last */
+    "Aplicações com acesso", /* connections_title */
+    "Sessão iniciada como {account}", /* signed_in_as */
+    "Nenhuma aplicação tem acesso em seu nome.", /* connections_none */
+    "A lista pode estar incompleta: o que estava guardado aqui não pode ser lido neste momento ou perdeu-se. As aplicações em falta podem continuar a ter acesso até se ligarem de novo.", /* connections_uncertain */
+    "Acesso a", /* connection_resource */
+    "Desde", /* connection_since */
+    "Última utilização", /* connection_last_used */
+    "Retirar o acesso", /* disconnect */
+    "Retirar o acesso a {client}", /* disconnect_label */
+    "{client} já não tem acesso.", /* disconnected */
+    "Terminar sessão", /* sign_out */
+    "Terminar sessão?", /* signout_title */
+    "As aplicações que têm acesso mantêm-no. Pode retirá-lo na página das suas ligações.", /* signout_text */
+    "A sessão foi terminada", /* signed_out_title */
+    "Pode fechar esta janela.", /* signed_out_text */
+};
+
+static const char *const zh[] = {
+    "ltr", /* direction */
+    "1月", /* month_1 */
+    "2月", /* month_2 */
+    "3月", /* month_3 */
+    "4月", /* month_4 */
+    "5月", /* month_5 */
+    "6月", /* month_6 */
+    "7月", /* month_7 */
+    "8月", /* month_8 */
+    "9月", /* month_9 */
+    "10月", /* month_10 */
+    "11月", /* month_11 */
+    "12月", /* month_12 */
+    "{year}年{month}{day}日", /* date */
+    "{client} 请求访问 {resource}", /* consent_title */
+    "一个未命名的应用", /* unnamed_client */
+    "此应用的信息来自", /* described_by */
+    "应用名称由该网站提供。", /* described_note */
+    "此应用是自行注册的。名称由其自行填写，未经核实。", /* unverified */
+    "它声称的主页是：", /* home_page */
+    "它将可以", /* scopes_heading */
+    "以您的名义使用 {resource}", /* scope_all */
+    "您可以取消勾选不想允许的项目。", /* optional_hint */
+    "结果将发送至", /* answer_heading */
+    "此计算机上的一个程序（{to_loopback}）", /* to_loopback */
+    "此计算机上的任何程序都可能冒充其他程序。请仅在您刚刚亲自要求此计算机上的应用进行连接时才允许。", /* loopback_warning */
+    "此设备上打开 {to_scheme}: 链接的应用", /* to_scheme */
+    "请仅在您刚刚亲自要求该应用进行连接时才允许。", /* scheme_warning */
+    "您的账户", /* account_heading */
+    "如果您允许，接下来将在 {provider} 登录，并向其请求：{provider_scope}。应用不会看到您的密码，也不会看到该服务告知我们的内容。", /* next_step */
+    "如果您允许，接下来将选择登录方式。应用不会看到您的密码，也不会看到该服务告知我们的内容。向各服务请求的内容：", /* next_choice */
+    "您的身份", /* identity */
+    "拒绝", /* deny */
+    "允许", /* allow */
+    "供管理员查询的编号：", /* reference */
+    "此登录链接无效", /* error_bad_request_title */
+    "应用发送的请求无法接受。请返回该应用并重新连接。如果仍然无效，需要由应用的开发者检查。", /* error_bad_request_text */
+    "此处不认识该应用", /* error_unknown_client_title */
+    "找不到它的注册信息。请返回该应用，移除此服务器后重新添加，以便它重新注册。", /* error_unknown_client_text */
+    "返回地址未注册", /* error_redirect_title */
+    "应用要求将结果发送到一个它未注册的地址。为了您的安全，没有向该地址发送任何内容。请在应用中移除此服务器后重新添加。", /* error_redirect_text */
+    "此步骤已过期", /* error_expired_title */
+    "间隔时间过长，或该步骤已经完成。请返回应用并重新连接。", /* error_expired_text */
+    "请在此浏览器中重新开始", /* error_wrong_browser_title */
+    "此次登录不是在此浏览器中开始的，或者其 Cookie 已丢失。请返回应用并重新连接。如果是别人发给您的链接把您带到这里，请不要打开它。", /* error_wrong_browser_text */
+    "此请求并非来自我们的页面", /* error_forged_title */
+    "为了您的安全，未执行任何操作。请返回应用并重新连接。", /* error_forged_text */
+    "这里没有可显示的内容", /* error_method_title */
+    "此地址是登录过程中的一个步骤，不能单独打开。请返回应用并重新连接。", /* error_method_text */
+    "此请求过大", /* error_too_large_title */
+    "应用发送的内容超出了可接受的范围。请返回应用并重新连接。", /* error_too_large_text */
+    "请稍后再试", /* error_unavailable_title */
+    "目前无法登录。没有丢失任何内容：请返回应用并重新连接。", /* error_unavailable_text */
+    "尝试次数过多", /* error_too_many_title */
+    "此应用或您网络中的某人在短时间内尝试连接的次数过多。请等待一分钟，然后返回应用并重新连接。", /* error_too_many_text */
+    "访问已被拒绝", /* error_denied_title */
+    "没有向应用提供任何内容。您可以关闭此窗口。", /* error_denied_text */
+    "登录服务报告了一个问题", /* error_provider_title */
+    "未能为您登录。请返回应用并重新连接。如果仍然无效，请联系您的管理员。", /* error_provider_text */
+    "您想如何登录？", /* chooser_title */
+    "{client} 请求访问 {resource}。", /* chooser_text */
+    "使用 {label} 继续", /* continue_with */
+    "（与上次相同）", /* chosen_last */
+    "拥有访问权限的应用", /* connections_title */
+    "当前登录账户：{account}", /* signed_in_as */
+    "没有应用拥有以您的名义访问的权限。", /* connections_none */
+    "列表可能不完整：保存在此处的内容目前无法读取，或已丢失。未列出的应用在重新连接之前可能仍有访问权限。", /* connections_uncertain */
+    "可访问", /* connection_resource */
+    "开始于", /* connection_since */
+    "上次使用", /* connection_last_used */
+    "收回访问权限", /* disconnect */
+    "收回 {client} 的访问权限", /* disconnect_label */
+    "{client} 不再拥有访问权限。", /* disconnected */
+    "退出登录", /* sign_out */
+    "要退出登录吗？", /* signout_title */
+    "拥有访问权限的应用将保留其权限。您可以在连接页面上收回。", /* signout_text */
+    "您已退出登录", /* signed_out_title */
+    "您可以关闭此窗口。", /* signed_out_text */
+};
+
 const mcp_builtin_language_t mcp_builtin_languages[] = {
     { "en", en, 0 },
+    { "ar", ar, 1 },
+    { "de", de, 0 },
+    { "es", es, 0 },
+    { "fr", fr, 0 },
+    { "ja", ja, 0 },
+    { "pt", pt, 0 },
+    { "zh", zh, 0 },
     { NULL, NULL, 0 }
 };

@@ -397,7 +397,7 @@ static const json_t *find_value(const output_t *out, const char *name, apr_size_
 static const char *value_text(const json_t *value, char number[24])
 {
     if (json_is_integer(value)) {
-        apr_snprintf(number, 24, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        apr_snprintf(number, 24, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
         return number;
     }
     return json_is_string(value) ? json_string_value(value) : "";

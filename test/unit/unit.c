@@ -95,6 +95,7 @@ int main(int argc, char **argv)
         suite_seal,
         suite_secret,
         suite_store,
+        suite_template,
         suite_url,
         suite_util,
     };

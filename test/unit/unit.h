@@ -42,6 +42,7 @@ Suite *suite_metrics(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
 Suite *suite_store(void);
+Suite *suite_template(void);
 Suite *suite_url(void);
 Suite *suite_util(void);
 
