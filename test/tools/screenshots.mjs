@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures of every page, from a real gateway in Chromium: light, dark, narrow, right to left. Look at them after each
+// change of pages/ or messages/.
+//
+//   node test/tools/screenshots.mjs [DIRECTORY]        into DIRECTORY (default: build/screenshots)
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openPages, VIEWS } from '../system/lib/pages.mjs';
+
+const directory = process.argv[2] ?? 'build/screenshots';
+const ends = [];
+const looks = {
+    light: {},
+    dark: { colorScheme: 'dark' },
+    narrow: { viewport: { width: 320, height: 640 } },
+    german: { locale: 'de' },
+    rtl: { locale: 'ar' },
+    'rtl-dark-narrow': { locale: 'ar', colorScheme: 'dark', viewport: { width: 320, height: 640 } },
+    japanese: { locale: 'ja' },
+};
+
+await mkdir(directory, { recursive: true });
+try {
+    const pages = await openPages({ after: (end) => ends.push(end) });
+    for (const [look, options] of Object.entries(looks)) {
+        const { page } = await pages.browser({ viewport: { width: 760, height: 800 }, ...options });
+        for (const view of VIEWS) {
+            await pages.open(page, view);
+            await page.screenshot({ path: join(directory, `${view}-${look}.png`), fullPage: true });
+        }
+    }
+} finally {
+    for (const end of ends.reverse()) await end();
+}
+console.log(directory);
+process.exit(0);
