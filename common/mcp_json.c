@@ -62,6 +62,50 @@ json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int 
     return too_deep(text, len, depth) ? NULL : mcp_json_own(p, json_loadb(text, len, flags, NULL));
 }
 
+json_t *mcp_json_parse_wide(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags, int *reals)
+{
+    json_t *json = mcp_json_parse_any(p, text, len, depth, flags);
+    int again = !json;
+
+    if (again) {
+        json = mcp_json_parse_any(p, text, len, depth, flags | JSON_DECODE_INT_AS_REAL);
+    }
+    if (reals) {
+        *reals = again;
+    }
+    return json;
+}
+
+int mcp_json_same(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_number(a) && json_is_number(b) && !(json_is_integer(a) && json_is_integer(b))) {
+        return json_number_value(a) == json_number_value(b);
+    }
+    if (json_is_array(a) && json_is_array(b) && json_array_size(a) == json_array_size(b)) {
+        for (i = 0; i < json_array_size(a); i++) {
+            if (!mcp_json_same(json_array_get(a, i), json_array_get(b, i))) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    if (json_is_object(a) && json_is_object(b) && json_object_size(a) == json_object_size(b)) {
+        json_object_foreach ((json_t *)a, key, value) {
+            json_t *other = json_object_get(b, key);
+
+            if (!other || !mcp_json_same(value, other)) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    return a && b && json_equal((json_t *)a, (json_t *)b);
+}
+
 static apr_status_t decref(void *json)
 {
     json_decref(json);

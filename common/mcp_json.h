@@ -19,6 +19,17 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
  */
 json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags);
 
+/**
+ * As mcp_json_parse_any(), and integers beyond 64 bits, which occur in schemas, are no error: all
+ * numbers become reals then.
+ * @param reals  set to whether they did; may be NULL
+ */
+json_t *mcp_json_parse_wide(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags,
+                            int *reals);
+
+/** As json_equal(), but 1 and 1.0 are the same (mcp_json_parse_wide()). */
+int mcp_json_same(const json_t *a, const json_t *b);
+
 /** Hand a reference that the caller owns over to @a p. Returns @a json. */
 json_t *mcp_json_own(apr_pool_t *p, json_t *json);
 

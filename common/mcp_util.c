@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_file_io.h>
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -287,4 +288,26 @@ int mcp_scope_valid(const char *scope)
         }
     }
     return in_token;
+}
+
+const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text)
+{
+    apr_file_t *file;
+    apr_size_t len = 0;
+    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, p);
+
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
+    }
+    *text = apr_palloc(p, max + 2);
+    rv = apr_file_read_full(file, *text, max + 1, &len);
+    apr_file_close(file);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
+        return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
+    }
+    if (len > max) {
+        return apr_psprintf(p, "%s is larger than %" APR_SIZE_T_FMT " bytes", path, max);
+    }
+    (*text)[len] = '\0';
+    return NULL;
 }

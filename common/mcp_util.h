@@ -58,4 +58,10 @@ const char *mcp_list_intersect(apr_pool_t *p, const char *want, const char *have
 /** True if @a scope is a valid scope list: RFC 6749 section 3.3 tokens separated by single spaces, or "". */
 int mcp_scope_valid(const char *scope);
 
+/**
+ * Read a file of at most @a max bytes; *text is NUL-terminated, in @a p.
+ * @return NULL, or what is wrong, the file's name included
+ */
+const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text);
+
 #endif

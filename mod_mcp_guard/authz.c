@@ -217,6 +217,20 @@ static int refuse(request_rec *r, mcp_guard_request_t *req, int status)
     return mcp_guard_forbidden(r);
 }
 
+/* Arguments are looked at when it is known that the caller may call: nobody else learns of schemas. */
+static int check_arguments(request_rec *r, const mcp_guard_request_t *req)
+{
+    const char *bad = mcp_pins_bad_arguments(r->pool, req->dir->policy.pins, req->message);
+
+    if (!bad) {
+        return OK;
+    }
+    mcp_guard_note_error(r, "invalid_arguments");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0433) "grant %s: %s", req->session->grant,
+                  mcp_log_text(r->pool, bad));
+    return mcp_rpc_forbid(r, MCP_RPC_INVALID_PARAMS, bad);
+}
+
 /* Every message of a batch has to pass by itself: rules beside each other may allow one of them each. */
 static int decide_all(request_rec *r, mcp_guard_request_t *req)
 {
@@ -237,6 +251,10 @@ static int decide_all(request_rec *r, mcp_guard_request_t *req)
         status = decide(r, req);
         if (status != OK) {
             return refuse(r, req, status);
+        }
+        status = check_arguments(r, req);
+        if (status != OK) {
+            return status;
         }
     } while (req->rpc && ++i < req->rpc->count);
     req->decided = 1;

@@ -149,15 +149,14 @@ const char *mcp_list_cut(mcp_list_cut_t *cutter, const char *text, apr_size_t le
     json_t *json;
     char *out;
     size_t i;
+    int reals;
     int cut = 0;
 
     if (!mcp_list_possible(text)) {
         return text;
     }
-    json = mcp_json_parse_any(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL);
-    if (!json) {
-        /* Integers beyond 64 bits occur in schemas. */
-        json = mcp_json_parse_any(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL);
+    json = mcp_json_parse_wide(scratch, text, len, DEPTH_MAX, JSON_ALLOW_NUL, &reals);
+    if (reals) {
         restored(json);
     }
     if (!json) {

@@ -57,6 +57,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    mcp_pins_check_config(s, ptemp);
     return mcp_guard_config_check(s, ptemp);
 }
 

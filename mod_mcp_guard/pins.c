@@ -20,6 +20,7 @@
 #include "guard.h"
 #include "mcp_json.h"
 #include "mcp_log.h"
+#include "mcp_schema.h"
 #include "mcp_util.h"
 #include "policy.h"
 
@@ -37,6 +38,7 @@ typedef struct {
 struct mcp_pins_t {
     const char *file;
     int enforce;
+    int arguments;         /* hold calls against the pinned inputSchema */
     apr_hash_t *tools;     /* name -> pin_t */
     apr_uint32_t *changed; /* by index; NULL before post_config */
     apr_uint64_t *unpinned;
@@ -81,51 +83,110 @@ static const char *add_pins(apr_pool_t *p, mcp_pins_t *pins, json_t *tools)
 
 static const char *read_pins(cmd_parms *cmd, mcp_pins_t *pins)
 {
-    apr_finfo_t info;
-    apr_size_t len;
-    apr_file_t *file;
-    json_t *json = NULL;
+    json_t *json;
     json_t *tools;
-    char *text;
+    char *text = NULL;
+    const char *err = mcp_read_file(cmd->temp_pool, pins->file, FILE_MAX, &text);
 
-    if (apr_file_open(&file, pins->file, APR_READ, APR_OS_DEFAULT, cmd->temp_pool) != APR_SUCCESS
-        || apr_file_info_get(&info, APR_FINFO_SIZE, file) != APR_SUCCESS || info.size > FILE_MAX) {
-        return "cannot be read, or is larger than 4 MB";
+    if (err || !text) {
+        return err;
     }
-    len = (apr_size_t)info.size;
-    text = apr_palloc(cmd->temp_pool, len + 1);
-    if (apr_file_read_full(file, text, len, &len) == APR_SUCCESS) {
-        json = mcp_json_parse_any(cmd->pool, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
-        if (!json) {
-            /* Integers beyond 64 bits occur in schemas. */
-            json = mcp_json_parse_any(cmd->pool, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL);
-        }
-    }
-    apr_file_close(file);
+    json = mcp_json_parse_wide(cmd->pool, text, strlen(text), DEPTH_MAX, JSON_REJECT_DUPLICATES, NULL);
     tools = find_tools(json);
-    return tools ? add_pins(cmd->pool, pins, tools) : "is not what tools/list answers: {\"tools\":[...]}";
+    err = tools ? add_pins(cmd->pool, pins, tools) : "is not what tools/list answers: {\"tools\":[...]}";
+    return err ? apr_pstrcat(cmd->pool, pins->file, " ", err, NULL) : NULL;
 }
 
-const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode)
+const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode, const char *more)
 {
     mcp_policy_conf_t *conf = &((mcp_guard_dir_t *)dir)->policy;
     mcp_pins_t *pins = apr_pcalloc(cmd->pool, sizeof(*pins));
+    const char *const words[] = { mode, more };
     const char *err;
+    int i;
 
-    if (mode && ap_cstr_casecmp(mode, "report") && ap_cstr_casecmp(mode, "enforce")) {
-        return apr_pstrcat(cmd->pool, cmd->cmd->name, " takes a file, and report or enforce", NULL);
-    }
     pins->file = ap_server_root_relative(cmd->pool, arg);
-    pins->enforce = mode && !ap_cstr_casecmp(mode, "enforce");
     pins->tools = apr_hash_make(cmd->pool);
-    err = read_pins(cmd, pins);
+    for (i = 0; i < 2 && words[i]; i++) {
+        if (!ap_cstr_casecmp(words[i], "arguments")) {
+            pins->arguments = 1;
+        }
+        else if (!ap_cstr_casecmp(words[i], "enforce")) {
+            pins->enforce = 1;
+        }
+        else if (ap_cstr_casecmp(words[i], "report")) {
+            return apr_pstrcat(cmd->pool, cmd->cmd->name, " takes a file, report or enforce, and arguments, not ", words[i],
+                               NULL);
+        }
+    }
+    err = pins->file ? read_pins(cmd, pins) : "takes the path of a file";
     if (err) {
-        return apr_psprintf(cmd->pool, "%s: %s %s", cmd->cmd->name, pins->file, err);
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", err, NULL);
     }
     conf->pins = pins;
     conf->hides = conf->wanted = 1;
     APR_ARRAY_PUSH(all, mcp_pins_t *) = pins;
     return NULL;
+}
+
+/* ---- arguments ---- */
+
+/* What an administrator should know of schemas that are not checked to the last word. */
+static void report_unchecked(server_rec *s, const mcp_pins_t *pins, apr_pool_t *ptemp)
+{
+    apr_hash_index_t *i;
+
+    for (i = apr_hash_first(ptemp, pins->tools); i; i = apr_hash_next(i)) {
+        const pin_t *pin = apr_hash_this_val(i);
+        const char *what = mcp_schema_unchecked(ptemp, json_object_get(pin->entry, "inputSchema"));
+
+        if (*what) {
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                         MCP_LOG(0474) "MCPToolPins %s: of the inputSchema of tool '%s' this is not checked: %s",
+                         pins->file, mcp_log_text(ptemp, apr_hash_this_key(i)), mcp_log_text(ptemp, what));
+        }
+    }
+}
+
+void mcp_pins_check_config(server_rec *s, apr_pool_t *ptemp)
+{
+    int i;
+
+    /* The first of two readings at start-up is thrown away; configtest reads once. */
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG
+        && ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST) {
+        return;
+    }
+    for (i = 0; i < all->nelts; i++) {
+        const mcp_pins_t *pins = APR_ARRAY_IDX(all, i, mcp_pins_t *);
+
+        if (pins->arguments) {
+            report_unchecked(s, pins, ptemp);
+        }
+    }
+}
+
+const char *mcp_pins_bad_arguments(apr_pool_t *p, const mcp_pins_t *pins, const mcp_rpc_message_t *message)
+{
+    const pin_t *pin = NULL;
+    mcp_schema_error_t err;
+    const json_t *arguments;
+    json_t *none;
+    int fits;
+
+    if (pins && pins->arguments && message && message->target == MCP_TARGET_TOOL) {
+        pin = apr_hash_get(pins->tools, message->name, APR_HASH_KEY_STRING);
+    }
+    if (!pin) {
+        return NULL;
+    }
+    none = json_object(); /* without arguments is with none */
+    arguments = json_object_get(message->params, "arguments");
+    fits = mcp_schema_check(p, json_object_get(pin->entry, "inputSchema"), arguments ? arguments : none, &err);
+    json_decref(none);
+    return fits ? NULL
+                : apr_psprintf(p, "Invalid arguments for tool %s: %s %s", message->name, *err.path ? err.path : "they",
+                               err.what);
 }
 
 apr_status_t mcp_pins_open(apr_pool_t *pconf)
@@ -162,37 +223,6 @@ apr_status_t mcp_pins_open(apr_pool_t *pconf)
 
 /* ---- lists that go by ---- */
 
-/* As json_equal(), but 1 and 1.0 are the same: large integers make a reader take all of them for reals. */
-static int same(json_t *a, json_t *b)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-
-    if (json_is_number(a) && json_is_number(b)) {
-        return json_number_value(a) == json_number_value(b);
-    }
-    if (json_is_array(a) && json_is_array(b) && json_array_size(a) == json_array_size(b)) {
-        for (i = 0; i < json_array_size(a); i++) {
-            if (!same(json_array_get(a, i), json_array_get(b, i))) {
-                return 0;
-            }
-        }
-        return 1;
-    }
-    if (json_is_object(a) && json_is_object(b) && json_object_size(a) == json_object_size(b)) {
-        json_object_foreach (a, key, value) {
-            json_t *other = json_object_get(b, key);
-
-            if (!other || !same(value, other)) {
-                return 0;
-            }
-        }
-        return 1;
-    }
-    return a && b && json_equal(a, b);
-}
-
 /* What a model reads of a tool. */
 static const char *difference(const json_t *pinned, const json_t *entry)
 {
@@ -203,7 +233,7 @@ static const char *difference(const json_t *pinned, const json_t *entry)
         json_t *was = json_object_get(pinned, members[i]);
         json_t *is = json_object_get(entry, members[i]);
 
-        if (was != is && !same(was, is)) {
+        if (was != is && !mcp_json_same(was, is)) {
             return members[i];
         }
     }

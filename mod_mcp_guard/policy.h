@@ -19,15 +19,15 @@ typedef struct mcp_pins_t mcp_pins_t;
 
 /* Settings of a location. */
 typedef struct {
-    int wanted;                     /* something here asks for messages */
-    int validate;                   /* MCPValidate; -1 not set */
-    int hides;                      /* rules here may take entries out of lists */
-    int slow;                       /* a Require here may wait for others: not to be asked in the relay's thread */
-    int step_up;                    /* MCPListStepUp; -1 not set */
-    apr_size_t message_max;         /* MCPMessageLimit; 0 not set */
-    apr_size_t list_max;            /* MCPListLimit; 0 not set */
+    int wanted;                      /* something here asks for messages */
+    int validate;                    /* MCPValidate; -1 not set */
+    int hides;                       /* rules here may take entries out of lists */
+    int slow;                        /* a Require here may wait for others: not to be asked in the relay's thread */
+    int step_up;                     /* MCPListStepUp; -1 not set */
+    apr_size_t message_max;          /* MCPMessageLimit; 0 not set */
+    apr_size_t list_max;             /* MCPListLimit; 0 not set */
     apr_array_header_t *tool_scopes; /* MCPToolScope: mcp_tool_scope_t; NULL none */
-    mcp_pins_t *pins;               /* MCPToolPins; NULL none */
+    mcp_pins_t *pins;                /* MCPToolPins; NULL none */
 } mcp_policy_conf_t;
 
 /* A line of MCPToolScope. */
@@ -53,28 +53,29 @@ apr_size_t mcp_policy_list_max(const mcp_policy_conf_t *conf);
 mcp_policy_conf_t *mcp_policy_conf_of(cmd_parms *cmd);
 
 /* The command table entries. */
-#define MCP_POLICY_COMMANDS                                                                                   \
-    AP_INIT_FLAG("MCPValidate", mcp_set_validate, NULL, ACCESS_CONF,                                          \
-                 "On: read and check JSON-RPC messages also where no rule needs them"),                       \
-    AP_INIT_TAKE1("MCPMessageLimit", mcp_set_message_limit, NULL, ACCESS_CONF,                                \
-                  "largest body of JSON-RPC messages, such as 1m (default) or 64k"),                          \
-    AP_INIT_TAKE1("MCPListLimit", mcp_set_list_limit, NULL, ACCESS_CONF,                                      \
-                  "largest answer, or event of a stream, in which lists are filtered (default 4m)"),          \
-    AP_INIT_FLAG("MCPListStepUp", mcp_set_list_step_up, NULL, ACCESS_CONF,                                    \
-                 "On: lists show tools that only need more scopes, which a client may then ask for"),         \
-    AP_INIT_ITERATE2("MCPToolScope", mcp_set_tool_scope, NULL, ACCESS_CONF,                                   \
-                     "a tool (or glob) and the scopes that calling it needs"),                                \
-    AP_INIT_TAKE12("MCPToolPins", mcp_set_tool_pins, NULL, ACCESS_CONF,                                       \
-                   "file with the tools as tools/list answered them, and report (default) or enforce"),       \
-    AP_INIT_RAW_ARGS("Require", mcp_see_require, NULL, OR_AUTHCFG,                                            \
-                     "(mod_authz_core's; noted to know what may be asked while a stream flows)")
+#define MCP_POLICY_COMMANDS \
+    AP_INIT_FLAG("MCPValidate", mcp_set_validate, NULL, ACCESS_CONF, \
+                 "On: read and check JSON-RPC messages also where no rule needs them"), \
+        AP_INIT_TAKE1("MCPMessageLimit", mcp_set_message_limit, NULL, ACCESS_CONF, \
+                      "largest body of JSON-RPC messages, such as 1m (default) or 64k"), \
+        AP_INIT_TAKE1("MCPListLimit", mcp_set_list_limit, NULL, ACCESS_CONF, \
+                      "largest answer, or event of a stream, in which lists are filtered (default 4m)"), \
+        AP_INIT_FLAG("MCPListStepUp", mcp_set_list_step_up, NULL, ACCESS_CONF, \
+                     "On: lists show tools that only need more scopes, which a client may then ask for"), \
+        AP_INIT_ITERATE2("MCPToolScope", mcp_set_tool_scope, NULL, ACCESS_CONF, \
+                         "a tool (or glob) and the scopes that calling it needs"), \
+        AP_INIT_TAKE123("MCPToolPins", mcp_set_tool_pins, NULL, ACCESS_CONF, \
+                        "file with the tools as tools/list answered them, report (default) or enforce, and " \
+                        "arguments: hold calls against the input schemas in it"), \
+        AP_INIT_RAW_ARGS("Require", mcp_see_require, NULL, OR_AUTHCFG, \
+                         "(mod_authz_core's; noted to know what may be asked while a stream flows)")
 
 const char *mcp_set_validate(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_message_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_step_up(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_tool_scope(cmd_parms *cmd, void *dir, const char *tool, const char *scope);
-const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode);
+const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode, const char *more);
 const char *mcp_see_require(cmd_parms *cmd, void *dir, const char *args);
 
 /* ---- tool_scope.c ---- */
@@ -92,6 +93,12 @@ apr_status_t mcp_pins_open(apr_pool_t *pconf);
 
 /** An entry of a list of tools goes by: report what changed. Returns 0 when it must not be shown. */
 int mcp_pins_see(request_rec *r, const mcp_pins_t *pins, const json_t *entry);
+
+/** check_config: tell what of the pinned input schemas is not checked. */
+void mcp_pins_check_config(server_rec *s, apr_pool_t *ptemp);
+
+/** What is wrong with a call's arguments by the pinned schema, for its sender; NULL: nothing, or it is not checked. */
+const char *mcp_pins_bad_arguments(apr_pool_t *p, const mcp_pins_t *pins, const mcp_rpc_message_t *message);
 
 /** May the tool of this message be called, as far as pins go? NULL for @a pins: yes. */
 int mcp_pins_allow(const mcp_pins_t *pins, const mcp_rpc_message_t *message);

@@ -3,7 +3,6 @@
 
 #include "oauth.h"
 
-#include <apr_file_io.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -21,28 +20,6 @@ static mcp_clients_conf_t *conf_of(cmd_parms *cmd)
     mcp_oauth_conf_t *conf = ap_get_module_config(cmd->server->module_config, &mcp_oauth_module);
 
     return conf->clients;
-}
-
-static const char *read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text)
-{
-    apr_file_t *file;
-    apr_size_t len = 0;
-    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, p);
-
-    if (rv != APR_SUCCESS) {
-        return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
-    }
-    *text = apr_palloc(p, max + 2);
-    rv = apr_file_read_full(file, *text, max + 1, &len);
-    apr_file_close(file);
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
-        return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
-    }
-    if (len > max) {
-        return apr_psprintf(p, "%s is larger than %" APR_SIZE_T_FMT " bytes", path, max);
-    }
-    (*text)[len] = '\0';
-    return NULL;
 }
 
 /* ---- setters: metadata documents ---- */
@@ -86,7 +63,7 @@ const char *mcp_set_metadata_ca_file(cmd_parms *cmd, void *dummy, const char *ar
 {
     const char *path = ap_server_root_relative(cmd->pool, arg);
     char *text = NULL;
-    const char *err = path ? read_file(cmd->pool, path, CA_MAX, &text) : "is no path";
+    const char *err = path ? mcp_read_file(cmd->pool, path, CA_MAX, &text) : "is no path";
 
     conf_of(cmd)->metadata_ca_file = path;
     conf_of(cmd)->metadata_ca_pem = err ? NULL : text;
@@ -113,7 +90,7 @@ const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, 
     json_t *doc;
     char *text = NULL;
 
-    err = path ? read_file(cmd->pool, path, MCP_METADATA_MAX, &text) : "is no path";
+    err = path ? mcp_read_file(cmd->pool, path, MCP_METADATA_MAX, &text) : "is no path";
     if (err || !text) {
         return apr_pstrcat(cmd->pool, "MCPOAuthClientMetadataFile: ", err, NULL);
     }
@@ -250,7 +227,7 @@ const char *mcp_set_client_jwks(cmd_parms *cmd, void *dummy, const char *arg)
         return NULL;
     }
     path = ap_server_root_relative(cmd->pool, arg);
-    err = path ? read_file(cmd->pool, path, MCP_CLIENT_JWKS_MAX, &text) : "is no path";
+    err = path ? mcp_read_file(cmd->pool, path, MCP_CLIENT_JWKS_MAX, &text) : "is no path";
     if (!err && text && !mcp_jwks_parse(cmd->temp_pool, text, strlen(text), &err)) {
         err = apr_pstrcat(cmd->pool, path, " ", err, NULL);
     }

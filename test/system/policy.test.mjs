@@ -45,7 +45,13 @@ test.after(() => lister.close());
 
 suite('rules', {
     backend: false,
-    before: async (world) => { await world.httpd.file('conf/tools.json', pinFile(['read_file', 'write_file', 'delete_all']), 0o644); },
+    before: async (world) => {
+        const pins = pinFile(['read_file', 'write_file', 'delete_all']);
+        await world.httpd.file('conf/tools.json', pins, 0o644);
+        const { tools } = JSON.parse(pins);
+        tools[1].inputSchema.properties.path.pattern = '^/srv';
+        await world.httpd.file('conf/arguments.json', JSON.stringify({ tools }).replaceAll('18446744073709552000', '18446744073709551615'), 0o644);
+    },
     site: (world) => `
 MCPKeyFile ${world.keyFile}
 MCPStore shmcb
@@ -63,6 +69,15 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
     AuthType MCP
     Require valid-user
     MCPToolPins conf/tools.json enforce
+    ProxyPass ${lister.url}/mcp
+</Location>
+<Location /schemas>
+    AuthType MCP
+    <RequireAll>
+        Require valid-user
+        Require not mcp-tool delete_*
+    </RequireAll>
+    MCPToolPins conf/arguments.json report arguments
     ProxyPass ${lister.url}/mcp
 </Location>
 <Location /reported>
@@ -259,6 +274,32 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         lister.describe = (name) => `Does ${name}`;
         assert.deepEqual(await listed('pinned'), ['read_file', 'write_file', 'delete_all']);
         assert.equal(await outcome('pinned', call('write_file')), '');
+    });
+
+    await it('arguments are held against the pinned schema, and what of it is not checked is said (T22)', async () => {
+        const before = lister.called.length;
+        const send = (args, name = 'read_file') => post('schemas', rpc('tools/call', { name, ...(args === undefined ? {} : { arguments: args }) }));
+        for (const [args, said] of [
+            [{ path: 5 }, '/path must be of type string'], [{ path: 'a', n: '1' }, '/n must be of type integer'], [{ n: 1e300 }, '/n is too large'],
+            [[], 'they must be of type object'], ['x', 'they must be of type object'], [null, 'they must be of type object'],
+        ]) {
+            const response = await send(args);
+            const { id, error } = response.json();
+            assert.equal(response.status, 200);
+            assert.deepEqual([id, error.code, error.message], [1, -32602, `Invalid arguments for tool read_file: ${said}`]);
+        }
+        assert.equal(lister.called.length, before, 'nothing of it reached the server');
+        for (const args of [{ path: 'a', n: 5, more: true }, {}, undefined]) assert.equal((await send(args)).json().error, undefined);
+        assert.equal((await send({ path: 5 }, 'read_mail')).json().error, undefined, 'no pin, no schema');
+        assert.equal((await send({ path: 5 }, 'delete_all')).json().error.code, -32003, 'who may not call learns nothing of schemas');
+        const batch = await post('schemas', [rpc('tools/call', { name: 'read_file', arguments: {} }), { ...rpc('tools/call', { name: 'read_file', arguments: { path: 5 } }), id: 2 }]);
+        assert.deepEqual(batch.json().map(({ id, error }) => [id, error.code]), [[1, -32602], [2, -32602]]);
+        const legacy = await post('schemas', rpc('tools/call', { name: 'read_file', arguments: { path: 5 } }), { headers: { Accept: '*/*' } });
+        assert.equal(legacy.status, 403, 'clients of the legacy transport read no answer');
+        const { code, output } = await world.httpd.configtest();
+        assert.equal(code, 0);
+        assert.match(output, /MCP0474: MCPToolPins .*arguments.json: of the inputSchema of tool 'write_file' this is not checked: \/properties\/path pattern/);
+        assert.doesNotMatch(output, /tool 'read_file' this is not checked/);
     });
 
     await it('MCPValidate checks where no rule does; without it a body is not looked at', async () => {

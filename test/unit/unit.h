@@ -39,6 +39,7 @@ Suite *suite_keyring(void);
 Suite *suite_limit(void);
 Suite *suite_quota(void);
 Suite *suite_metrics(void);
+Suite *suite_schema(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
 Suite *suite_store(void);
