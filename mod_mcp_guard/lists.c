@@ -16,6 +16,7 @@
 #include <util_filter.h>
 
 #include "guard.h"
+#include "mcp_json.h"
 #include "mcp_log.h"
 #include "policy.h"
 
@@ -33,6 +34,7 @@ typedef struct {
     int line_begun; /* the present line is not empty */
     int has_fields; /* the present event is more than comments */
     int skip_lf;    /* the last byte was a CR that ended a line */
+    int is_too_large;
     mcp_list_cut_t *cut;
     apr_pool_t *scratch; /* for one event */
 } filter_t;
@@ -55,6 +57,7 @@ static apr_status_t forget(void *data)
 static int hold(filter_t *filter, const char *data, apr_size_t len)
 {
     if (len > filter->max - filter->len) {
+        filter->is_too_large = 1;
         return 0;
     }
     if (!filter->held || filter->len + len + 1 > filter->room) {
@@ -235,14 +238,41 @@ static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_b
 
 /* ---- the filter ---- */
 
-/* What cannot be read cannot be filtered: none of it goes on. */
-static apr_status_t cut_off(ap_filter_t *f, apr_bucket_brigade *bb, const char *why)
+/* An event that is too large on a stream that answers a call takes the place of its answer: the client is told so, and
+ * the stream ends as it would have behind the answer. On a stream that listens nobody knows which call it answers. */
+static int tell_instead(request_rec *r, apr_bucket_brigade *bb)
 {
+    const mcp_rpc_t *rpc = mcp_rpc_of(r);
+    const json_t *id = rpc && rpc->count == 1 && !rpc->batch && rpc->messages[0].kind == MCP_RPC_REQUEST
+                           ? rpc->messages[0].id
+                           : NULL;
+    json_t *error;
+
+    if (!id) {
+        return 0;
+    }
+    error = json_pack("{s:s, s:O, s:{s:i, s:s}}", "jsonrpc", "2.0", "id", id, "error", "code", MCP_RPC_INTERNAL_ERROR,
+                      "message", "The answer is too large for the gateway to filter");
+    apr_brigade_puts(bb, NULL, NULL, "event: message\ndata: ");
+    apr_brigade_puts(bb, NULL, NULL, mcp_json_text(r->pool, mcp_json_own(r->pool, error)));
+    apr_brigade_puts(bb, NULL, NULL, "\n\n");
+    return 1;
+}
+
+/* What cannot be read cannot be filtered: none of it goes on, but for what stands before it in @a out. */
+static apr_status_t cut_off(ap_filter_t *f, apr_bucket_brigade *bb, apr_bucket_brigade *out, const char *why)
+{
+    const filter_t *filter = f->ctx;
     request_rec *r = f->r;
 
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0466) "an answer that may hold a list is refused: %s", why);
     apr_brigade_cleanup(bb);
-    APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, f->c->bucket_alloc));
+    if (out && filter->is_stream) {
+        APR_BRIGADE_CONCAT(bb, out);
+    }
+    if (!filter || !filter->is_stream || !filter->is_too_large || !tell_instead(r, bb)) {
+        APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, f->c->bucket_alloc));
+    }
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
     r->connection->keepalive = AP_CONN_CLOSE;
     ap_remove_output_filter(f);
@@ -345,14 +375,15 @@ static apr_status_t lists_filter(ap_filter_t *f, apr_bucket_brigade *bb)
             return ap_pass_brigade(f->next, bb);
         }
         if (is_encoded(f->r)) {
-            return cut_off(f, bb, "it is encoded; switch compression off at the backend");
+            return cut_off(f, bb, NULL, "it is encoded; switch compression off at the backend");
         }
     }
     out = apr_brigade_create(f->r->pool, f->c->bucket_alloc);
     why = pass(f->ctx, bb, out);
     if (why) {
+        rv = cut_off(f, bb, out, why);
         apr_brigade_destroy(out);
-        return cut_off(f, bb, why);
+        return rv;
     }
     rv = APR_BRIGADE_EMPTY(out) ? APR_SUCCESS : ap_pass_brigade(f->next, out);
     apr_brigade_destroy(out);

@@ -244,6 +244,13 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
             delete lister.headers;
             lister.describe = (name) => `Does ${name}`;
         }
+        lister.describe = (name) => `${name} ${'x'.repeat(400)}`;
+        const { status, text } = await post('small/sse-answers', rpc('tools/list', {}, 'list-7'));
+        lister.describe = (name) => `Does ${name}`;
+        assert.equal(status, 200, 'a stream whose event is too large');
+        assert.match(text, /^: soon\n\nevent: message\ndata: (\{.*\})\n\n$/, 'what stands before it passes; an error takes its place; the stream ends');
+        const told = JSON.parse(text.match(/^data: (.*)$/m)[1]);
+        assert.deepEqual([told.id, told.error.code], ['list-7', -32603]);
         lister.raw = '{"jsonrpc":"2.0","id":1,"result":{"t\\u006fols":[{"name":"delete_all"},{"name":"read_file"}]}}';
         assert.ok(!(await post('tools', rpc('tools/list'))).text.includes('delete_all'));
         delete lister.raw;
