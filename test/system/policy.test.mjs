@@ -37,6 +37,7 @@ const RULES = {
     local: '<RequireAll>\nRequire ip 192.0.2.1\nRequire mcp-tool *\n</RequireAll>',
     slow: '<RequireAll>\nRequire expr "%{REQUEST_METHOD} != \'PATCH\'"\nRequire mcp-tool read_*\n</RequireAll>',
     small: 'Require mcp-tool read_*\nMCPListLimit 1k',
+    group: 'AuthGroupFile conf/groups\n<RequireAny>\nRequire mcp-tool read_*\n<RequireAll>\nRequire group writers\nRequire ip 127.0.0.1\nRequire mcp-tool write_*\n</RequireAll>\n</RequireAny>',
     checked: 'Require valid-user\nMCPValidate On',
 };
 
@@ -45,6 +46,7 @@ test.after(() => lister.close());
 
 suite('rules', {
     backend: false,
+    httpd: { modules: ['authz_groupfile'] },
     before: async (world) => {
         const pins = pinFile(['read_file', 'write_file', 'delete_all']);
         await world.httpd.file('conf/tools.json', pins, 0o644);
@@ -61,7 +63,7 @@ MCPScope admin "Administer" optional
 MCPScope write "Write" optional
 MCPScope read "Read"
 MCPOAuth On
-LogFormat "%m %U %>s tool=%{MCP_TOOL}e method=%{MCP_METHOD}e error=%{MCP_ERROR}e" rules
+LogFormat "%m %U %>s tool=%{MCP_TOOL}e method=%{MCP_METHOD}e error=%{MCP_ERROR}e user=%u" rules
 CustomLog logs/rules_log rules
 ${providerSection(world)}
 ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MCP\n${lines}\nProxyPass ${lister.url}/mcp\n</Location>`).join('\n')}
@@ -260,6 +262,20 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         await post('tools', call('write_file'));
         await until(async () => /POST \/tools 200 tool=write_file method=tools\/call error=-/.test(await readFile(join(world.httpd.root, 'logs/rules_log'), 'utf8')), 'the call in the log');
         await until(async () => /POST \/tools 200 tool=delete_all method=tools\/call error=forbidden_message/.test(await readFile(join(world.httpd.root, 'logs/rules_log'), 'utf8')), 'the refusal in the log');
+    });
+
+    await it('groups and addresses of httpd stand beside rules, and lists follow them (T22)', async () => {
+        await world.httpd.file('conf/groups', 'writers: nobody\n', 0o644);
+        assert.equal(await outcome('group', call('read_file')), '');
+        assert.equal(await outcome('group', call('write_file')), FORBIDDEN, 'in no group');
+        const line = await until(async () => (await readFile(join(world.httpd.root, 'logs/rules_log'), 'utf8')).match(/POST \/group 200 tool=read_file .* user=(\S+)$/m), 'the call in the log');
+        await world.httpd.file('conf/groups', `writers: nobody ${line[1]}\n`, 0o644);
+        assert.equal(await outcome('group', call('write_file')), '', 'in the group');
+        assert.equal(await outcome('group', call('delete_all')), FORBIDDEN, 'the group alone is not enough');
+        assert.equal(await outcome('group', call('write_file'), { token: bob }), FORBIDDEN, 'another person is not in it');
+        const listed = async (token) => (await post('group', rpc('tools/list'), { token })).json().result.tools.map(({ name }) => name);
+        assert.deepEqual(await listed(alice), ['read_file', 'read_mail', 'write_file']);
+        assert.deepEqual(await listed(bob), ['read_file', 'read_mail']);
     });
 
     await it('MCPToolPins: a changed tool is reported once, and with enforce hidden and refused until it is as it was (T22)', async () => {
