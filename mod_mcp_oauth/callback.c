@@ -5,6 +5,8 @@
 
 #include "oauth.h"
 
+#include "connections.h"
+
 #include <apr_strings.h>
 #include <http_log.h>
 

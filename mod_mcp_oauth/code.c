@@ -8,13 +8,16 @@
  *
  *   its record (MCP_KIND_CODE, under the code id): what the grant will be
  *   { "sub":, "un": user name, "cl": claims, "sc": scope, "cn": client name,
- *     "iat": signed in at, "up": { "at":, "rt":, "exp":, "scope": } }
+ *     "iat": signed in at, "ms": and milliseconds, "sh", "oh": see mcp_refresh_t,
+ *     "up": { "at":, "rt":, "exp":, "scope": } }
  *
  *   the same (MCP_KIND_PARKED, under an id that is sealed into the consent form): it waits for the
  *   person's answer, and is taken once
  */
 
 #include "oauth.h"
+
+#include "connections.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
@@ -29,13 +32,17 @@ APLOG_USE_MODULE(mcp_oauth);
 
 static json_t *record_of(request_rec *r, const mcp_identity_t *who, const mcp_authz_t *authz)
 {
+    apr_time_t now = apr_time_now();
     json_t *json = mcp_json_own(r->pool, json_object()), *up = json_object();
 
     mcp_put(json, "sub", who->subject);
     mcp_put(json, "un", who->username);
     mcp_put(json, "cl", who->claims);
     mcp_put(json, "cn", authz->client_name);
-    json_object_set_new(json, "iat", json_integer(apr_time_sec(apr_time_now())));
+    json_object_set_new(json, "iat", json_integer(apr_time_sec(now)));
+    json_object_set_new(json, "ms", json_integer(apr_time_msec(now)));
+    mcp_put(json, "sh", mcp_person_sid(r->pool, who));
+    mcp_put(json, "oh", mcp_person_sub(r->pool, who));
     mcp_put(up, "at", who->access_token);
     mcp_put(up, "rt", who->refresh_token);
     mcp_put(up, "scope", who->scope);

@@ -213,6 +213,9 @@ typedef struct {
     mcp_grant_t grant;            /* expires: of the refresh token */
     unsigned char epoch[8];       /* of the store that held the grant when the token was made */
     const char *upstream_refresh; /* NULL when the provider gave none */
+    const char *sid;              /* short hash of the provider's session, NULL when it named none */
+    const char *sub;              /* short hash of its sub, NULL when the subject says it */
+    const mcp_client_t *client;   /* who asks now; NULL: the index keeps what it knows of it */
 } mcp_refresh_t;
 
 /** Open a refresh token of this issuer. APR_SUCCESS, APR_EINVAL, or APR_TIMEUP (expired). */
@@ -225,7 +228,8 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
  * @param scope  scope of the access token: the same, or narrowed
  * @param upstream  tokens of the provider to keep, or NULL to leave the stored ones alone
  * @param answer  set to the JSON answer; released with the request
- * @return APR_SUCCESS, MCP_EDOWN, or APR_EGENERAL: revoked meanwhile
+ * @return APR_SUCCESS, MCP_EDOWN; APR_EGENERAL: revoked meanwhile; APR_EACCES: of a time that a
+ *         not-before mark has put an end to
  */
 apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp_refresh_t *token,
                                const char *scope, const mcp_identity_t *upstream, json_t **answer);
@@ -237,6 +241,10 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
  */
 apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
                                 const unsigned char id[MCP_ID_LEN], const char *why);
+
+/** The same for a caller that drops it from the person index itself, as one does for many. */
+apr_status_t mcp_session_revoke_listed(request_rec *r, const mcp_oauth_conf_t *conf,
+                                       const unsigned char id[MCP_ID_LEN], const char *why);
 
 /** Upstream tokens of a grant. As mcp_store_get. */
 apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,

@@ -205,7 +205,7 @@ static int rotate(refresh_t *x, int restoring)
     }
     grant->generation++;
     rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope, asked ? &fresh : NULL, &answer);
-    if (rv == APR_EGENERAL) {
+    if (rv == APR_EGENERAL || rv == APR_EACCES) {
         drop_successor(x);
         return invalid_grant(x, "the grant was revoked meanwhile");
     }
@@ -476,6 +476,7 @@ int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
                                   .client_name = client->name });
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }
+    x.token.client = client;
     mcp_ticket_id(x.token.grant.id, x.token.grant.generation, x.ticket);
     rv = mcp_store_remove(conf->store, MCP_KIND_TICKET, x.ticket, sizeof(x.ticket), r->pool);
     if (rv == APR_SUCCESS) {

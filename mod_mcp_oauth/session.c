@@ -5,7 +5,8 @@
  *   refresh token, inside the seal (purpose mcprt)
  *   { "i": issuer tag, "g": grant id, "n": generation, "ck": client key, "cn": client name,
  *     "sub":, "un": user name, "cl": claims, "res": resource, "sc": granted scope,
- *     "iat": consented at, "ep": store epoch, "urt": the provider's refresh token, "exp": }
+ *     "iat": consented at, "ms": and milliseconds, "ep": store epoch,
+ *     "urt": the provider's refresh token, "sh", "oh": see mcp_refresh_t, "exp": }
  *   It is whole: after a loss of the store the grant is made anew from it (design principle 4).
  *
  *   record             id                     payload
@@ -16,6 +17,8 @@
  */
 
 #include "oauth.h"
+
+#include "connections.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
@@ -58,6 +61,9 @@ static const char *seal_refresh(apr_pool_t *p, const mcp_oauth_conf_t *conf,
     mcp_put(json, "res", grant->resource);
     mcp_put(json, "sc", grant->scope);
     json_object_set_new(json, "iat", json_integer(apr_time_sec(grant->issued)));
+    json_object_set_new(json, "ms", json_integer(apr_time_msec(grant->issued)));
+    mcp_put(json, "sh", token->sid);
+    mcp_put(json, "oh", token->sub);
     mcp_put(json, "ep", mcp_b64url_encode(p, token->epoch, sizeof(token->epoch)));
     mcp_put(json, "urt", token->upstream_refresh);
     return mcp_seal_json(p, conf->ring, MCP_PURPOSE_REFRESH, json, grant->expires);
@@ -105,7 +111,8 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
         return APR_EINVAL;
     }
     grant->generation = (apr_uint32_t)mcp_json_int(json, "n", 0);
-    grant->issued = apr_time_from_sec(mcp_json_int(json, "iat", 0));
+    grant->issued = apr_time_from_sec(mcp_json_int(json, "iat", 0))
+                    + apr_time_from_msec(mcp_json_int(json, "ms", 0));
     grant->expires = apr_time_from_sec(mcp_json_int(json, "exp", 0));
     grant->client_key = text_or_empty(json, "ck");
     grant->client_name = text_or_empty(json, "cn");
@@ -115,6 +122,8 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
     grant->resource = text_or_empty(json, "res");
     grant->scope = text_or_empty(json, "sc");
     out->upstream_refresh = mcp_json_str(json, "urt");
+    out->sid = mcp_json_str(json, "sh");
+    out->sub = mcp_json_str(json, "oh");
     return rv;
 }
 
@@ -232,25 +241,35 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
         return rv;
     }
     *answer = token_answer(r, conf, token, &record, now);
+    mcp_person_noted(r, conf, token, &record);
     /* A revocation that ran beside this left its mark before it wrote its tombstone: either the
      * mark is seen here, or the tombstone has just replaced what was written above. */
     if (revoked_meanwhile(r, conf, record.id)) {
         mcp_session_revoke(r, conf, record.id, "it was taken back while tokens were issued");
         return APR_EGENERAL;
     }
-    return APR_SUCCESS;
+    /* The same for all that was taken back at once: whoever does that leaves the mark before it
+     * reads the index, which was written above. */
+    rv = mcp_person_barred(r, conf, &token->grant);
+    if (rv == APR_EACCES) {
+        mcp_session_revoke(r, conf, record.id, "all that was granted before was taken back");
+    }
+    return rv;
 }
 
 /* ---- taking back ---- */
 
-apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
-                                const unsigned char id[MCP_ID_LEN], const char *why)
+/* As mcp_session_revoke(); *subject is set when the person index may list the grant. */
+static apr_status_t take_back(request_rec *r, const mcp_oauth_conf_t *conf,
+                              const unsigned char id[MCP_ID_LEN], const char *why,
+                              const char **subject)
 {
     apr_time_t now = apr_time_now();
     unsigned char ticket[MCP_TICKET_LEN];
     mcp_grant_t grant;
     apr_status_t rv;
 
+    *subject = NULL;
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, MCP_LOG(0252) "grant %s revoked: %s",
                   mcp_mask(r->pool, mcp_b64url_encode(r->pool, id, MCP_ID_LEN)), why);
     mcp_event(r, MCP_EVENT_REVOCATION,
@@ -263,6 +282,27 @@ apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
     if (mcp_grant_get(conf->store, id, &grant, r->pool) == APR_SUCCESS) {
         mcp_ticket_id(id, grant.generation, ticket);
         mcp_store_remove(conf->store, MCP_KIND_TICKET, ticket, sizeof(ticket), r->pool);
+        *subject = grant.flags & MCP_GRANT_REVOKED ? NULL : grant.subject;
     }
     return mcp_grant_revoke(conf->store, id, now + conf->refresh_lifetime, r->pool);
+}
+
+apr_status_t mcp_session_revoke_listed(request_rec *r, const mcp_oauth_conf_t *conf,
+                                       const unsigned char id[MCP_ID_LEN], const char *why)
+{
+    const char *subject;
+
+    return take_back(r, conf, id, why, &subject);
+}
+
+apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
+                                const unsigned char id[MCP_ID_LEN], const char *why)
+{
+    const char *subject;
+    apr_status_t rv = take_back(r, conf, id, why, &subject);
+
+    if (rv == APR_SUCCESS && subject) {
+        mcp_person_forgotten(r, conf, subject, (const unsigned char(*)[MCP_ID_LEN])id, 1);
+    }
+    return rv;
 }

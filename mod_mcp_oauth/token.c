@@ -166,7 +166,8 @@ static int read_record(request_rec *r, const mcp_oauth_conf_t *conf, const unsig
     }
     memcpy(grant->id, code->grant_id, MCP_ID_LEN);
     grant->generation = 1;
-    grant->issued = apr_time_from_sec(mcp_json_int(json, "iat", 0));
+    grant->issued = apr_time_from_sec(mcp_json_int(json, "iat", 0))
+                    + apr_time_from_msec(mcp_json_int(json, "ms", 0));
     grant->client_key = client->key;
     grant->client_name = (text = mcp_json_str(json, "cn")) ? text : "";
     grant->username = (text = mcp_json_str(json, "un")) ? text : "";
@@ -182,6 +183,9 @@ static int read_record(request_rec *r, const mcp_oauth_conf_t *conf, const unsig
     up->scope = mcp_json_str(tokens, "scope");
     up->expires = apr_time_from_sec(mcp_json_int(tokens, "exp", 0));
     token->upstream_refresh = up->refresh_token;
+    token->sid = mcp_json_str(json, "sh");
+    token->sub = mcp_json_str(json, "oh");
+    token->client = client;
     return 1;
 }
 
@@ -226,6 +230,10 @@ static int code_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_he
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid");
     }
     rv = mcp_session_issue(r, conf, &token, token.grant.scope, &up, &answer);
+    if (rv == APR_EACCES) {
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_grant",
+                                    "the code is not valid any more");
+    }
     if (rv != APR_SUCCESS && rv != APR_EGENERAL) {
         /* Give the code back, if that can be, so that the client may try again. */
         mcp_store_put(conf->store, MCP_KIND_CODE, code.id, MCP_ID_LEN,

@@ -8,6 +8,7 @@
 #include <http_log.h>
 
 #include "mcp_grant.h"
+#include "mcp_json.h"
 #include "mcp_log.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
@@ -111,6 +112,8 @@ static int describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t 
         return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
                         apr_pstrcat(p, "identity refused: ", why, NULL));
     }
+    identity->sub = mcp_json_str(claims, "sub");
+    identity->sid = mcp_json_str(claims, "sid");
     identity->username = mcp_claims_username(p, claims, provider->username_claim);
     identity->claims = mcp_claims_filter(p, claims, provider->claims, MCP_CLAIMS_MAX);
     return OK;

@@ -41,6 +41,8 @@ typedef struct {
     const char *subject;       /* "provider|sub": stable, never reassigned */
     const char *username;      /* for people: MCPProviderUsernameClaim */
     const char *claims;        /* JSON object text with the kept claims; see MCP_CLAIMS_OVERAGE in id_token.h */
+    const char *sub;           /* sub as the provider has it, by which a back-channel logout names the person */
+    const char *sid;           /* the provider's session, NULL when it named none */
     const char *access_token;  /* upstream; NULL when none */
     const char *refresh_token; /* upstream; NULL when none */
     const char *scope;         /* upstream's, may be NULL */

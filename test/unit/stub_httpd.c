@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
 
 #include <apr_atomic.h>
@@ -121,6 +122,9 @@ static apr_status_t meet(ap_socache_instance_t *instance)
     return mode == FAKE_DEAD ? APR_NOTFOUND : (mode == FAKE_BROKEN ? APR_EGENERAL : APR_SUCCESS);
 }
 
+/* Real backends do one thing after the other. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
 static int find(ap_socache_instance_t *instance, const unsigned char *id, unsigned int idlen)
 {
     for (int i = 0; i < SLOTS; i++) {
@@ -156,15 +160,11 @@ static void fake_destroy(ap_socache_instance_t *instance, server_rec *s)
 {
 }
 
-static apr_status_t fake_store(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id, unsigned int idlen,
+static apr_status_t do_store(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id, unsigned int idlen,
                                apr_time_t expiry, unsigned char *data, unsigned int datalen, apr_pool_t *pool)
 {
-    apr_status_t rv = meet(instance);
     int i = find(instance, id, idlen);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     if (datalen > sizeof(slots[0].data)) {
         return APR_ENOSPC;
     }
@@ -179,15 +179,14 @@ static apr_status_t fake_store(ap_socache_instance_t *instance, server_rec *s, c
     return APR_SUCCESS;
 }
 
-static apr_status_t fake_retrieve(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
+static apr_status_t do_retrieve(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
                                   unsigned int idlen, unsigned char *data, unsigned int *datalen, apr_pool_t *pool)
 {
-    apr_status_t rv = meet(instance);
     int i = find(instance, id, idlen);
 
-    if (rv != APR_SUCCESS || i < 0) {
+    if (i < 0) {
         *datalen = 0; /* as a provider might: the caller has to set it anew */
-        return rv != APR_SUCCESS ? rv : APR_NOTFOUND;
+        return APR_NOTFOUND;
     }
     if (slots[i].len > *datalen) {
         return APR_NOTFOUND; /* shmcb's way */
@@ -197,16 +196,57 @@ static apr_status_t fake_retrieve(ap_socache_instance_t *instance, server_rec *s
     return APR_SUCCESS;
 }
 
+static apr_status_t do_remove(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
+                                unsigned int idlen, apr_pool_t *pool)
+{
+    int i = find(instance, id, idlen);
+
+    if (i < 0) {
+        return APR_NOTFOUND;
+    }
+    slots[i].instance = NULL;
+    return APR_SUCCESS;
+}
+
+static apr_status_t fake_store(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id, unsigned int idlen,
+                               apr_time_t expiry, unsigned char *data, unsigned int datalen, apr_pool_t *pool)
+{
+    apr_status_t rv = meet(instance);
+
+    if (rv == APR_SUCCESS) {
+        pthread_mutex_lock(&turn);
+        rv = do_store(instance, s, id, idlen, expiry, data, datalen, pool);
+        pthread_mutex_unlock(&turn);
+    }
+    return rv;
+}
+
+static apr_status_t fake_retrieve(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
+                                  unsigned int idlen, unsigned char *data, unsigned int *datalen, apr_pool_t *pool)
+{
+    apr_status_t rv = meet(instance);
+
+    if (rv != APR_SUCCESS) {
+        *datalen = 0;
+        return rv;
+    }
+    pthread_mutex_lock(&turn);
+    rv = do_retrieve(instance, s, id, idlen, data, datalen, pool);
+    pthread_mutex_unlock(&turn);
+    return rv;
+}
+
 static apr_status_t fake_remove(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
                                 unsigned int idlen, apr_pool_t *pool)
 {
     apr_status_t rv = meet(instance);
-    int i = find(instance, id, idlen);
 
-    if (rv == APR_SUCCESS && i >= 0) {
-        slots[i].instance = NULL;
+    if (rv == APR_SUCCESS) {
+        pthread_mutex_lock(&turn);
+        rv = do_remove(instance, s, id, idlen, pool);
+        pthread_mutex_unlock(&turn);
     }
-    return rv == APR_SUCCESS && i < 0 ? APR_NOTFOUND : rv;
+    return rv;
 }
 
 static const ap_socache_provider_t networked = {

@@ -40,6 +40,7 @@ Suite *suite_limit(void);
 Suite *suite_quota(void);
 Suite *suite_metrics(void);
 Suite *suite_schema(void);
+Suite *suite_person(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
 Suite *suite_store(void);

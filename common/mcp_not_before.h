@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Not-before marks: what a person, a client, or a person to a client was granted before a certain time is no longer
+ * honoured, whether anybody knows of it or not.
+ *
+ *   MCP_KIND_BLOCK, under "nb" and letter, subject and client key as far as they are meant
+ *   | time[8], milliseconds, big endian |
+ *
+ * They are asked for where tokens are issued: at redemption, at refresh, and before a remembered consent is honoured.
+ */
+
+#ifndef MCP_NOT_BEFORE_H
+#define MCP_NOT_BEFORE_H
+
+#include "mcp_store.h"
+
+/**
+ * Set a mark; one that is later already stays.
+ * @param subject  whose grants, NULL: everybody's
+ * @param client_key  to which client, NULL: to all; one of the two is given
+ * @param when  what was granted until then is no longer honoured
+ * @param until  how long the mark is needed: the end of the longest-lived thing that was granted before
+ * @return APR_SUCCESS, APR_EINVAL (neither given, or @a until has passed), MCP_EDOWN
+ */
+apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const char *client_key,
+                                apr_time_t when, apr_time_t until, apr_pool_t *p);
+
+/**
+ * The latest mark that concerns this person and client.
+ * @param when  0: there is none
+ * @return APR_SUCCESS or MCP_EDOWN
+ */
+apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const char *client_key,
+                                apr_time_t *when, apr_pool_t *p);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a person gave to clients, seen and taken back as a whole: by the person (connections page), by the identity
+ * provider (back-channel logout), and by an administrator.
+ *
+ *   person.c        the person index and not-before marks, as the flows use them
+ *   connections.c   GET and POST /connections
+ *   signout.c       GET and POST /signout
+ *   login.c         the sign-in of our own pages, and their forms
+ *   backchannel.c   POST /backchannel-logout/PROVIDER
+ */
+
+#ifndef MCP_CONNECTIONS_H
+#define MCP_CONNECTIONS_H
+
+#include "oauth.h"
+
+#include "mcp_not_before.h"
+#include "mcp_person.h"
+
+/* ---- where tokens are issued (person.c) ---- */
+
+/**
+ * Note in the person index what mcp_session_issue() has written. Never fails a sign-in: what cannot be noted is logged,
+ * and noted at the next refresh.
+ */
+void mcp_person_noted(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token,
+                      const mcp_grant_t *record);
+
+/** Drop @a n grants of @a subject from the index. What cannot be dropped is logged; readers check each grant anyway. */
+void mcp_person_forgotten(request_rec *r, const mcp_oauth_conf_t *conf, const char *subject,
+                          const unsigned char (*grants)[MCP_ID_LEN], int n);
+
+/** Is a grant of a time that a not-before mark has put an end to? APR_SUCCESS: no; APR_EACCES: yes; MCP_EDOWN */
+apr_status_t mcp_person_barred(request_rec *r, const mcp_oauth_conf_t *conf,
+                               const mcp_grant_t *grant);
+
+/** Short hash of the provider's session, and of its sub where the subject is another (mcp_refresh_t); NULL: none. */
+const char *mcp_person_sid(apr_pool_t *p, const mcp_identity_t *who);
+const char *mcp_person_sub(apr_pool_t *p, const mcp_identity_t *who);
+
+/* ---- seen and taken back (person.c) ---- */
+
+/**
+ * What a person has given and not taken back: the entries of the index whose grants live.
+ * @param out  entries empty when there is none; since 0 when the store has no record of the person
+ * @return APR_SUCCESS, or MCP_EDOWN: it cannot be known now
+ */
+apr_status_t mcp_person_list(request_rec *r, const mcp_oauth_conf_t *conf, const char *subject,
+                             mcp_person_t *out);
+
+/**
+ * Take back what a person gave until now: a not-before mark, then every grant that the index knows, with its upstream
+ * tokens, open streams and cached sessions on all hosts. What the index does not know ends with its access token, for
+ * it is not refreshed any more.
+ * @param client_key  of this client only, or NULL: of all
+ * @param sid  NULL, or of this session at the provider only, as mcp_sid_hash() has it: then there is no mark, and what
+ *             the index does not know is not reached
+ * @param before  what was given until then; 0: now
+ * @param why  for the log
+ * @param count  how many grants were revoked; may be NULL
+ * @return APR_SUCCESS or MCP_EDOWN: part of it may have been done, and may be done again
+ */
+apr_status_t mcp_person_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const char *subject,
+                               const char *client_key, const unsigned char *sid, apr_time_t before,
+                               const char *why, int *count);
+
+/**
+ * No longer honour what anybody gave to a client until @a before (0: now): refreshes and codes are refused, and
+ * remembered consents; access tokens that live end at their own time. As mcp_person_revoke.
+ */
+apr_status_t mcp_client_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const char *client_key,
+                               apr_time_t before, const char *why);
+
+#endif
