@@ -17,6 +17,12 @@
 #include "mcp_not_before.h"
 #include "mcp_person.h"
 
+/* ---- endpoints ---- */
+
+#define MCP_BACKCHANNEL_PATH "/backchannel-logout/" /* the provider's name follows */
+
+int mcp_backchannel_handler(request_rec *r, mcp_oauth_conf_t *conf);
+
 /* ---- where tokens are issued (person.c) ---- */
 
 /**

@@ -5,6 +5,8 @@
 
 #include "oauth.h"
 
+#include "connections.h"
+
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -36,6 +38,7 @@ static const struct {
     { "/register", mcp_register_handler },
     { "/revoke", mcp_revoke_handler },
     { "/jwks", mcp_jwks_handler },
+    { MCP_BACKCHANNEL_PATH "*", mcp_backchannel_handler },
 };
 
 /* Where a request goes: made in translate_name, used in the handler. */

@@ -103,6 +103,11 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     if (!doc->jwks_uri) {
         return NULL;
     }
+    if (json_object_get(json, "end_session_endpoint")) { /* one that we would not send a browser to is none */
+        const char *unfit;
+
+        doc->end_session_endpoint = endpoint(p, provider, json, "end_session_endpoint", &unfit);
+    }
     doc->scopes = scope_list(p, json);
     doc->iss_parameter = json_is_true(json_object_get(json, "authorization_response_iss_parameter_supported"));
     doc->basic = offers(json, "token_endpoint_auth_methods_supported", "client_secret_basic", 1)

@@ -30,11 +30,12 @@ static apr_status_t release_jws(void *jws)
 }
 
 /* A type that says that the token is something else (RFC 8725 3.11): "at+jwt", "logout+jwt", ... */
-static int is_other_type(const char *typ, int assertion)
+static int is_other_type(const char *typ, const mcp_id_token_expected_t *expected)
 {
     apr_size_t len = strlen(typ);
 
-    if (assertion && !apr_cstr_casecmp(typ, "client-authentication+jwt")) {
+    if ((expected->assertion && !apr_cstr_casecmp(typ, "client-authentication+jwt"))
+        || (expected->logout && !apr_cstr_casecmp(typ, "logout+jwt"))) {
         return 0;
     }
     return len >= 4 && !apr_cstr_casecmp(typ + len - 4, "+jwt");
@@ -44,7 +45,8 @@ static int is_other_type(const char *typ, int assertion)
  * The header, read strictly: what cjose takes leniently, such as a member that occurs twice, is refused here.
  * NULL or why not.
  */
-static const char *read_header(apr_pool_t *p, const char *token, int assertion, header_t *header)
+static const char *read_header(apr_pool_t *p, const char *token,
+                               const mcp_id_token_expected_t *expected, header_t *header)
 {
     const char *dot = strchr(token, '.'), *second = dot ? strchr(dot + 1, '.') : NULL, *name;
     unsigned char *text, *sig;
@@ -62,8 +64,8 @@ static const char *read_header(apr_pool_t *p, const char *token, int assertion, 
         return "the token's header has crit";
     }
     name = mcp_json_str(json, "typ");
-    if (name && is_other_type(name, assertion)) {
-        return apr_psprintf(p, "the token is no id_token, but of type \"%s\"", mcp_log_text(p, name));
+    if (name && is_other_type(name, expected)) {
+        return apr_psprintf(p, "the token is of another type: \"%s\"", mcp_log_text(p, name));
     }
     name = mcp_json_str(json, "alg");
     header->alg = mcp_alg_find(name);
@@ -190,6 +192,33 @@ static const char *check_audience(const json_t *claims, const char *client_id)
                : "azp is not this gateway's client_id";
 }
 
+/* What makes a logout token (OpenID Connect Back-Channel Logout 1.0 sections 2.4 and 2.6), beside what
+ * every token has. A nonce would make it an id_token. */
+static const char *check_logout(const json_t *claims, apr_time_t now)
+{
+    const char *jti = mcp_json_str(claims, "jti");
+
+    if (!json_is_object(json_object_get(json_object_get(claims, "events"), MCP_LOGOUT_EVENT))) {
+        return "events does not name a back-channel logout";
+    }
+    if (json_object_get(claims, "nonce")) {
+        return "it has a nonce";
+    }
+    if (!jti || strlen(jti) > 255) {
+        return "jti is missing or malformed";
+    }
+    if (mcp_json_int(claims, "iat", 0) < apr_time_sec(now) - MCP_LOGOUT_AGE) {
+        return "issued too long ago";
+    }
+    if (!json_object_get(claims, "sub") && !json_object_get(claims, "sid")) {
+        return "it has neither sub nor sid";
+    }
+    if (json_object_get(claims, "sid") && !mcp_json_str(claims, "sid")) {
+        return "sid is malformed";
+    }
+    return NULL;
+}
+
 static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_id_token_expected_t *expected)
 {
     const char *iss = mcp_json_str(claims, "iss"), *sub = mcp_json_str(claims, "sub"), *why;
@@ -206,6 +235,12 @@ static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_i
     }
     if (expected->nonce && !mcp_secret_equal(mcp_json_str(claims, "nonce"), expected->nonce)) {
         return "nonce is not that of the request";
+    }
+    if (expected->logout) {
+        why = check_logout(claims, expected->now);
+        if (why || !json_object_get(claims, "sub")) {
+            return why;
+        }
     }
     if (!sub || strlen(sub) > 255) {
         return "sub is missing or malformed";
@@ -226,7 +261,7 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
         *why = "the token is too large";
         return APR_EINVAL;
     }
-    *why = read_header(p, token, expected->assertion, &header);
+    *why = read_header(p, token, expected, &header);
     if (*why || !header.alg) {
         return APR_EINVAL;
     }

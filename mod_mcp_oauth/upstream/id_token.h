@@ -30,11 +30,14 @@ typedef struct {
     const char *client_id; /* audience */
     const char *nonce;     /* NULL: not looked at (a refresh) */
     const char *subject;   /* NULL: any; else it must be this one */
+    int logout;            /* a logout token: of a type of its own, with the event, jti and no nonce; sub or sid */
     int assertion;         /* a client's assertion (RFC 7523): iat may be missing, and it has a type of its own */
     apr_time_t now;
 } mcp_id_token_expected_t;
 
 #define MCP_ID_TOKEN_MAX 65536
+#define MCP_LOGOUT_EVENT "http://schemas.openid.net/event/backchannel-logout"
+#define MCP_LOGOUT_AGE 3600 /* seconds: an older logout token is refused, so that its jti need not be kept longer */
 #define MCP_ID_TOKEN_SKEW 300 /* seconds that clocks may differ */
 
 /**

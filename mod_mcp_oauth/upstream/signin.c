@@ -72,8 +72,8 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
 }
 
 /* The keys, and the token verified by them; once more with newer keys when none of these fits. */
-static int verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
-                  const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res)
+int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
+                        const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res)
 {
     const void *keys = NULL, *newer;
     const char *why = NULL;
@@ -95,7 +95,7 @@ static int verify(request_rec *r, const mcp_provider_t *provider, const mcp_disc
     }
     if (rv != APR_SUCCESS) {
         return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
-                        apr_pstrcat(r->pool, "id_token refused: ", why, NULL));
+                        apr_pstrcat(r->pool, "token refused: ", why, NULL));
     }
     return OK;
 }
@@ -176,7 +176,7 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
                         "no id_token came: MCPProviderScope must hold openid");
     }
     expected.now = apr_time_now();
-    rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
+    rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
         rc = describe(r->pool, provider, claims, NULL, identity, res);
     }
@@ -233,7 +233,7 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     if (!answer.id_token) {
         return OK;
     }
-    rc = verify(r, provider, doc, answer.id_token, &expected, &claims, res);
+    rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
         rc = describe(r->pool, provider, claims, subject, identity, res);
     }

@@ -49,6 +49,14 @@ typedef struct {
     apr_time_t expires;        /* of the upstream access token; 0 unknown */
 } mcp_identity_t;
 
+/* What a logout token says (OpenID Connect Back-Channel Logout 1.0). */
+typedef struct {
+    const char *subject; /* as mcp_identity_t has it, NULL where the token's claims do not tell */
+    const char *sub;     /* NULL when it names a session only */
+    const char *sid;     /* NULL when it names a person only */
+    const char *jti;
+} mcp_logout_t;
+
 /* What goes into an authorization request at the provider. */
 typedef struct {
     const char *redirect_uri;  /* our callback */
@@ -90,5 +98,23 @@ int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mc
  */
 int mcp_upstream_refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token,
                          const char *subject, mcp_identity_t *identity, mcp_result_t *res);
+
+/**
+ * Verify a logout token with the provider's keys (OpenID Connect Back-Channel Logout 1.0 section 2.6); whether its jti
+ * came before is the caller's to see.
+ * @return OK and *out, or a status with @a res filled: 502 not to be believed, or provider broken; 503 unreachable
+ */
+int mcp_upstream_logout_token(request_rec *r, const mcp_provider_t *provider, const char *token, mcp_logout_t *out,
+                              mcp_result_t *res);
+
+/**
+ * Where a person signs out at the provider (OpenID Connect RP-Initiated Logout 1.0). No id_token is kept for it: the
+ * provider knows us by client_id, and asks the person itself.
+ * @param back  where it sends the person afterwards, as registered there
+ * @param state  to be given back
+ * @return OK; HTTP_NOT_FOUND: it has no such place; 502 or 503 as above
+ */
+int mcp_upstream_end_session_url(request_rec *r, const mcp_provider_t *provider, const char *back, const char *state,
+                                 char **url, mcp_result_t *res);
 
 #endif

@@ -105,6 +105,7 @@ typedef struct {
     const char *token_endpoint;
     const char *jwks_uri;
     const char *scopes;          /* scopes_supported, NULL when not told */
+    const char *end_session_endpoint; /* OpenID Connect RP-Initiated Logout 1.0; NULL when none */
     int iss_parameter;           /* authorization_response_iss_parameter_supported (RFC 9207) */
     int basic;                   /* client_secret_basic is taken at the token endpoint */
 } mcp_discovery_t;
@@ -113,6 +114,15 @@ mcp_parse_fn mcp_discovery_parse;
 
 /** The provider's metadata. As mcp_cache_get. */
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);
+
+/* ---- signin.c ---- */
+
+/**
+ * Verify a token with the provider's keys, fetched anew when none fits. The caller has entered (mcp_upstream_enter).
+ * @return OK, or 502 or 503 with @a res filled
+ */
+int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
+                        const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res);
 
 /* ---- token_call.c ---- */
 

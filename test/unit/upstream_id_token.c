@@ -338,6 +338,56 @@ START_TEST(reads_claims)
 }
 END_TEST
 
+/* OpenID Connect Back-Channel Logout 1.0 section 2.6 */
+#define LOGOUT "\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"exp\":1800000120,\"iat\":1800000000,\"jti\":\"j\""
+#define EVENT ",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}"
+
+static const struct {
+    const char *claims;
+    int right;
+} logouts[] = {
+    { LOGOUT EVENT ",\"sub\":\"pat\"", 1 },
+    { LOGOUT EVENT ",\"sid\":\"s1\"", 1 },
+    { LOGOUT EVENT ",\"sub\":\"pat\",\"sid\":\"s1\"", 1 },
+    { LOGOUT EVENT, 0 },
+    { LOGOUT EVENT ",\"sub\":7,\"sid\":\"s1\"", 0 },
+    { LOGOUT EVENT ",\"sub\":\"pat\",\"sid\":[]", 0 },
+    { LOGOUT EVENT ",\"sub\":\"pat\",\"nonce\":\"n\"", 0 },
+    { LOGOUT EVENT ",\"sub\":\"pat\",\"nonce\":null", 0 },
+    { LOGOUT ",\"sub\":\"pat\"", 0 },
+    { LOGOUT ",\"sub\":\"pat\",\"events\":[\"http://schemas.openid.net/event/backchannel-logout\"]", 0 },
+    { LOGOUT ",\"sub\":\"pat\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":true}", 0 },
+    { LOGOUT ",\"sub\":\"pat\",\"events\":{\"http://schemas.openid.net/event/other\":{}}", 0 },
+    { "\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"exp\":1800000120,\"iat\":1800000000,\"sub\":\"pat\"" EVENT, 0 },               /* no jti */
+    { "\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"iat\":1800000000,\"jti\":\"j\",\"sub\":\"pat\"" EVENT, 0 },                    /* no exp */
+    { "\"iss\":\"" ISSUER "\",\"aud\":\"abc\",\"exp\":1800000120,\"iat\":1799990000,\"jti\":\"j\",\"sub\":\"pat\"" EVENT, 0 }, /* old */
+    { "\"iss\":\"" ISSUER "\",\"aud\":\"abd\",\"exp\":1800000120,\"iat\":1800000000,\"jti\":\"j\",\"sub\":\"pat\"" EVENT, 0 },
+    { "\"iss\":\"" ISSUER "/\",\"aud\":\"abc\",\"exp\":1800000120,\"iat\":1800000000,\"jti\":\"j\",\"sub\":\"pat\"" EVENT, 0 },
+};
+
+START_TEST(logout_tokens)
+{
+    const mcp_id_token_expected_t expected = {
+        .issuer = ISSUER, .client_id = "abc", .logout = 1, .now = apr_time_from_sec(NOW)
+    };
+    const char *claims = apr_pstrcat(pool, "{", logouts[_i].claims, "}", NULL), *why = NULL, *token;
+    static const char *const types[] = { NULL, "logout+jwt", "JWT", "at+jwt" };
+    json_t *json;
+
+    for (int i = 0; i < 4; i++) {
+        apr_status_t rv;
+
+        token = sign_with("rsa", "RS256", "k", types[i] ? "typ" : NULL, types[i], claims);
+        rv = mcp_id_token_verify(pool, token, one("rsa"), &expected, &json, &why);
+        ck_assert_msg((rv == APR_SUCCESS) == (logouts[_i].right && i < 3), "%s: %s", claims, why ? why : "believed");
+        /* and never for an id_token, though the claims of one are there */
+        ck_assert_int_eq(verify(token, one("rsa"), &json, &why), APR_EINVAL);
+    }
+    token = sign("rsa", "RS256", "k", "{" RIGHT "}"); /* an id_token is no logout token */
+    ck_assert_int_eq(mcp_id_token_verify(pool, token, one("rsa"), &expected, &json, &why), APR_EINVAL);
+}
+END_TEST
+
 START_TEST(refreshed)
 {
     const char *token = sign("rsa", "RS256", "k", "{" RIGHT "}"), *why;
@@ -380,6 +430,7 @@ Suite *suite_id_token(void)
     tcase_add_test(test, no_tokens);
     tcase_add_loop_test(test, reads_claims, 0, sizeof(tokens) / sizeof(*tokens));
     tcase_add_test(test, refreshed);
+    tcase_add_loop_test(test, logout_tokens, 0, sizeof(logouts) / sizeof(*logouts));
     tcase_add_test(test, large);
     return suite;
 }
