@@ -361,20 +361,24 @@ int mcp_store_is_shared(const mcp_store_t *store)
     return store->networked;
 }
 
-/* ---- epoch: | epoch[8] | written[8] seconds | ---- */
+/* ---- epoch: | epoch[8] | written[8] seconds | begun[8] seconds | ---- */
 
-static apr_status_t write_epoch(mcp_store_t *store, const unsigned char epoch[MCP_EPOCH_LEN], apr_pool_t *p)
+#define EPOCH_RECORD (MCP_EPOCH_LEN + 8 + 8)
+
+static apr_status_t write_epoch(mcp_store_t *store, const unsigned char epoch[MCP_EPOCH_LEN], apr_time_t begun,
+                                apr_pool_t *p)
 {
-    unsigned char record[MCP_EPOCH_LEN + 8];
+    unsigned char record[EPOCH_RECORD];
     apr_time_t now = apr_time_now();
 
     memcpy(record, epoch, MCP_EPOCH_LEN);
     put_seconds(record + MCP_EPOCH_LEN, now);
+    put_seconds(record + MCP_EPOCH_LEN + 8, begun);
     return mcp_store_put(store, MCP_KIND_EPOCH, "epoch", 5, now + EPOCH_LIFE, record, sizeof(record), p);
 }
 
 /* Never cached: a stale epoch would call a lost grant revoked. It is asked for at sign-in and refresh only. */
-apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH_LEN], apr_pool_t *p)
+static apr_status_t read_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH_LEN], apr_time_t *begun, apr_pool_t *p)
 {
     unsigned char *record;
     apr_size_t len = 0;
@@ -383,24 +387,40 @@ apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH_L
     if (!store->networked) {
         /* A record could be pushed out of a full segment, and would then call every revoked grant lost. */
         memcpy(epoch, store->epoch, MCP_EPOCH_LEN);
+        *begun = store->begun;
         return APR_SUCCESS;
     }
     rv = mcp_store_get(store, MCP_KIND_EPOCH, "epoch", 5, &record, &len, p);
     if (rv == APR_NOTFOUND) {
         mcp_random(epoch, MCP_EPOCH_LEN);
-        rv = write_epoch(store, epoch, p);
+        rv = write_epoch(store, epoch, apr_time_now(), p);
         if (rv == APR_SUCCESS) {
             /* Another node may have written its own in the same moment: the later one counts for both. */
             rv = mcp_store_get(store, MCP_KIND_EPOCH, "epoch", 5, &record, &len, p);
         }
     }
-    if (rv != APR_SUCCESS || len != MCP_EPOCH_LEN + 8) {
+    if (rv != APR_SUCCESS || (len != EPOCH_RECORD && len != EPOCH_RECORD - 8)) {
         return MCP_EDOWN;
     }
     memcpy(epoch, record, MCP_EPOCH_LEN);
+    *begun = len == EPOCH_RECORD ? get_seconds(record + MCP_EPOCH_LEN + 8) : 0;
     if (get_seconds(record + MCP_EPOCH_LEN) + EPOCH_RENEW < apr_time_now()) {
         /* Keeps it ahead of the backend's 30 days; when this fails the next caller tries again. */
-        write_epoch(store, epoch, p);
+        write_epoch(store, epoch, *begun, p);
     }
     return APR_SUCCESS;
+}
+
+apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH_LEN], apr_pool_t *p)
+{
+    apr_time_t begun;
+
+    return read_epoch(store, epoch, &begun, p);
+}
+
+apr_status_t mcp_store_since(mcp_store_t *store, apr_time_t *since, apr_pool_t *p)
+{
+    unsigned char epoch[MCP_EPOCH_LEN];
+
+    return read_epoch(store, epoch, since, p);
 }

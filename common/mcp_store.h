@@ -106,6 +106,12 @@ void mcp_store_invalidate(mcp_store_t *store);
  */
 apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[8], apr_pool_t *p);
 
+/**
+ * Since when the store holds what is written to it: when the present epoch began. 0 where an older release began it.
+ * @return APR_SUCCESS or MCP_EDOWN
+ */
+apr_status_t mcp_store_since(mcp_store_t *store, apr_time_t *since, apr_pool_t *p);
+
 /** True for a backend that other hosts can share and that outlives httpd (memcache, redis). */
 int mcp_store_is_shared(const mcp_store_t *store);
 

@@ -32,6 +32,7 @@ struct mcp_store_t {
     volatile apr_uint32_t complained;  /* second of the last complaint of this process about the backend */
     volatile apr_uint32_t *generation; /* in shared memory */
     unsigned char epoch[MCP_EPOCH_LEN]; /* shmcb: it lives and dies with this structure */
+    apr_time_t begun;            /* as the epoch */
 };
 
 #endif

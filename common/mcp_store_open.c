@@ -186,6 +186,7 @@ static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, cons
     store->provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, conf->provider, AP_SOCACHE_PROVIDER_VERSION);
     store->networked = strcmp(conf->provider, "shmcb") != 0;
     mcp_random(store->epoch, sizeof(store->epoch));
+    store->begun = apr_time_now();
     provider_args(pconf, conf->provider, conf->arg, args, &part_size); /* MCPStore was checked with it */
     for (int i = 0; rv == APR_SUCCESS && i < MCP_PARTS && args[i]; i++) {
         rv = open_part(store, i, args[i], pconf, ptemp);

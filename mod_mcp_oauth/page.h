@@ -41,10 +41,11 @@ typedef struct mcp_page_conf_t mcp_page_conf_t;
  *   link_url (of ours), link_label
  *
  * MCP_VIEW_CONNECTIONS  which clients have access
- *   account, done (a sentence about what has just been done), uncertain (the list may lack some),
- *   connections [client, host (who vouches for it), resource, since, last_used (texts, such as
- *   mcp_page_date gives), scopes [text], form (names the connection, sealed)],
- *   action (where each form is posted), signout_action, signout_form
+ *   account, done (a sentence about what has just been done), uncertain (a date: of what was
+ *   before it the list may lack some), connections [client, host (who vouches for it), unverified,
+ *   resource, since, last_used (texts, such as mcp_page_date gives), scopes [text], form (names the
+ *   connection, sealed)], action (where each form is posted), all_form (takes all back),
+ *   signout_action, signout_form
  *
  * MCP_VIEW_CHOOSER      where to sign in
  *   client, resource, providers [name, label, last (chosen the last time)], action, form. Buttons: provider=NAME

@@ -29,9 +29,9 @@ static const struct {
     [MCP_VIEW_NOTICE] = { "notice.html", COMMON "text reference action! form button "
                                                 "link_url! link_label" },
     [MCP_VIEW_CONNECTIONS] = { "connections.html",
-                               COMMON "account done uncertain connections[client host resource "
-                                      "since last_used scopes[text] form] "
-                                      "action! signout_action! signout_form" },
+                               COMMON "account done uncertain connections[client host unverified "
+                                      "resource since last_used scopes[text] form] "
+                                      "action! all_form signout_action! signout_form" },
     [MCP_VIEW_CHOOSER] = { "chooser.html",
                            COMMON "client resource providers[name label last] action! form" },
 };

@@ -99,11 +99,12 @@ static const char connections_html[] =
     "{{#done}}<p class=\"done\" role=\"status\">{{done}}</p>{{/done}}\n"
     "{{#account}}<p class=\"soft\">{{t.signed_in_as}}</p>{{/account}}\n"
     "{{#uncertain}}<p class=\"note\">{{t.connections_uncertain}}</p>{{/uncertain}}\n"
-    "{{^connections}}{{^uncertain}}<p>{{t.connections_none}}</p>{{/uncertain}}{{/connections}}\n"
+    "{{^connections}}<p>{{t.connections_none}}</p>{{/connections}}\n"
     "{{#connections}}\n"
     "<section class=\"connection\">\n"
     "<h2><bdi>{{client}}</bdi></h2>\n"
     "{{#host}}<p class=\"who\">{{t.described_by}} <strong class=\"badge\"><bdi>{{host}}</bdi></strong></p>{{/host}}\n"
+    "{{#unverified}}<p class=\"soft\">{{t.unverified}}</p>{{/unverified}}\n"
     "<dl>\n"
     "<dt>{{t.connection_resource}}</dt><dd><bdi>{{resource}}</bdi></dd>\n"
     "{{#since}}<dt>{{t.connection_since}}</dt><dd>{{since}}</dd>{{/since}}\n"
@@ -119,6 +120,13 @@ static const char connections_html[] =
     "</form>\n"
     "</section>\n"
     "{{/connections}}\n"
+    "{{#all_form}}\n"
+    "<form method=\"post\" action=\"{{action}}\">\n"
+    "<input type=\"hidden\" name=\"form\" value=\"{{all_form}}\">\n"
+    "<div class=\"choice\"><button type=\"submit\">{{t.disconnect_all}}</button></div>\n"
+    "</form>\n"
+    "{{/all_form}}\n"
+    "<p class=\"soft\">{{t.connections_note}}</p>\n"
     "{{#signout_form}}\n"
     "<form method=\"post\" action=\"{{signout_action}}\">\n"
     "<input type=\"hidden\" name=\"form\" value=\"{{signout_form}}\">\n"
@@ -218,11 +226,14 @@ const char *const mcp_builtin_keys[] = {
     "signed_in_as",
     "connections_none",
     "connections_uncertain",
+    "connections_note",
     "connection_resource",
     "connection_since",
     "connection_last_used",
     "disconnect",
     "disconnect_label",
+    "disconnect_all",
+    "disconnected_all",
     "disconnected",
     "sign_out",
     "signout_title",
@@ -298,13 +309,16 @@ static const char *const en[] = {
     "(as last time)", /* chosen_last */
     "Applications with access", /* connections_title */
     "Signed in as {account}", /* signed_in_as */
-    "No application has access in your name.", /* connections_none */
-    "The list may be incomplete: what was stored here cannot be read just now, or was lost. Applications that are missing may still have access until they connect again.", /* connections_uncertain */
+    "No application that is known here has access in your name.", /* connections_none */
+    "This list goes back to {uncertain}. An application that was given access before, and has not been used since, may be missing here and still have access.", /* connections_uncertain */
+    "An application counts as used when it renews its access, which it does about once an hour while it works.", /* connections_note */
     "Access to", /* connection_resource */
     "Since", /* connection_since */
     "Last used", /* connection_last_used */
     "Take access back", /* disconnect */
     "Take access back from {client}", /* disconnect_label */
+    "Take all access back", /* disconnect_all */
+    "No application has access any more.", /* disconnected_all */
     "{client} has no access any more.", /* disconnected */
     "Sign out", /* sign_out */
     "Sign out?", /* signout_title */

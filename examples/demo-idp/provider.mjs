@@ -32,7 +32,7 @@ function configuration({ client, find }) {
             email: ['email'],
         },
         pkce: { required: () => true },
-        features: { devInteractions: { enabled: false }, revocation: { enabled: true } },
+        features: { devInteractions: { enabled: false }, revocation: { enabled: true }, backchannelLogout: { enabled: true } },
         interactions: { url: (ctx, interaction) => `/signin/${interaction.uid}` },
         findAccount: (ctx, id) => {
             const account = find((each) => each.sub === id);
@@ -115,12 +115,13 @@ async function body(request) {
  * Start it.
  * @param options.port          0 takes a free one
  * @param options.clientId, clientSecret, redirectUris   its one client, the gateway
+ * @param options.client        further metadata of it, such as backchannel_logout_uri
  * @param options.authMethod    how the client authenticates: client_secret_basic (default) or client_secret_post
  * @return { issuer, accounts, disable(login), enable(login), close() }; a disabled account can neither sign in nor
  *         have its tokens refreshed
  */
 export async function startProvider({ port = 0, clientId, clientSecret, redirectUris, authMethod = 'client_secret_basic',
-    accounts = ACCOUNTS }) {
+    accounts = ACCOUNTS, client: metadata = {} }) {
     const disabled = new Set();
     const find = (is) => accounts.find((each) => !disabled.has(each.login) && is(each));
     const client = {
@@ -131,6 +132,7 @@ export async function startProvider({ port = 0, clientId, clientSecret, redirect
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
         token_endpoint_auth_method: authMethod,
+        ...metadata,
     };
 
     // the issuer's URL has the port in it, so the port has to be known before there is a provider

@@ -20,7 +20,7 @@ export class World {
      * @param options
      *   store      shmcb (default), memcache, memcache-socket, redis
      *   backend    start the snippets app (default true); the echo backend is always there, at /echo
-     *   provider   start the demo identity provider (default true)
+     *   provider   start the demo identity provider (default true); idp: a function (world) => further options of it
      *   issuers    a function (world) => […]: issuers beside `base` that the provider sends people back to
      *   directives further lines at server level; echo: further lines in <Location /echo>; mcp: in <Location /mcp>
      *   before     async (world) => …: what has to be there before the configuration is written
@@ -35,7 +35,7 @@ export class World {
             world.base = world.httpd.base;
             world.echo = await startEcho();
             world.store = await startStore(options.store ?? 'shmcb', world.httpd.root, options.storePort);
-            if (options.provider !== false) world.provider = await startProvider(world);
+            if (options.provider !== false) world.provider = await startProvider(world, options.idp?.(world));
             if (options.backend !== false) world.backend = await startBackend(world, FUNCTION_KEY);
             await world.files();
             await options.before?.(world);
