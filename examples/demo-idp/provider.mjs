@@ -34,6 +34,8 @@ function configuration({ client, find }) {
         pkce: { required: () => true },
         features: { devInteractions: { enabled: false }, revocation: { enabled: true }, backchannelLogout: { enabled: true } },
         interactions: { url: (ctx, interaction) => `/signin/${interaction.uid}` },
+        // its own fetch refuses loopback addresses, where all of this demo is
+        fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
         findAccount: (ctx, id) => {
             const account = find((each) => each.sub === id);
             return account && { accountId: id, claims: () => claimsOf(account) };

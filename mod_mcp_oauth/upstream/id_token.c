@@ -65,7 +65,8 @@ static const char *read_header(apr_pool_t *p, const char *token,
     }
     name = mcp_json_str(json, "typ");
     if (name && is_other_type(name, expected)) {
-        return apr_psprintf(p, "the token is of another type: \"%s\"", mcp_log_text(p, name));
+        return apr_psprintf(p, "the token is no %s, but of type \"%s\"",
+                            expected->logout ? "logout token" : "id_token", mcp_log_text(p, name));
     }
     name = mcp_json_str(json, "alg");
     header->alg = mcp_alg_find(name);
