@@ -21,7 +21,7 @@
 #define KEYS_MAX 64
 
 static const char *const prefixes[MCP_PURPOSE_COUNT] = {
-    "mcpat", "mcprt", "mcpac", "mcpci", "mcpcf", "mcptx", "mcpcc", "mcpls", "mcpst", "mcpms", "mcpau", "mcpch"
+    "mcpat", "mcprt", "mcpac", "mcpci", "mcpcf", "mcptx", "mcpcc", "mcpls", "mcpst", "mcpms", "mcpau", "mcpch", "mcpfa"
 };
 
 typedef struct {

@@ -28,6 +28,7 @@ typedef enum {
     MCP_PURPOSE_SESSION,     /* mcpms: MCP session ids bound to a person */
     MCP_PURPOSE_AUDIT,       /* mcpau: the audit log's chain */
     MCP_PURPOSE_CHOICE,      /* mcpch: form to choose a provider, after consent */
+    MCP_PURPOSE_ACTION,      /* mcpfa: forms of the connections and sign-out pages */
     MCP_PURPOSE_COUNT
 } mcp_purpose_e;
 

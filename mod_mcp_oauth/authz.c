@@ -31,6 +31,9 @@ json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz)
     mcp_put(json, "sc", authz->scope);
     mcp_put(json, "pr", authz->prompt);
     mcp_put(json, "lh", authz->login_hint);
+    if (authz->page) {
+        json_object_set_new(json, "pg", json_integer(1));
+    }
     mcp_put(json, "lg", authz->locale);
     json_object_set_new(json, "cs", json_integer(authz->client_source));
     mcp_put(json, "ch", authz->client_host);
@@ -58,6 +61,7 @@ int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t
     authz->scope = scope ? scope : "";
     authz->prompt = mcp_json_str(json, "pr");
     authz->login_hint = mcp_json_str(json, "lh");
+    authz->page = mcp_json_int(json, "pg", 0) == 1;
     authz->locale = mcp_json_str(json, "lg");
     authz->client_source = (int)mcp_json_int(json, "cs", MCP_CLIENT_REGISTERED);
     authz->client_host = mcp_json_str(json, "ch");

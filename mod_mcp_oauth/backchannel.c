@@ -13,7 +13,9 @@
 
 #include <apr_strings.h>
 #include <http_log.h>
+#include <http_protocol.h>
 
+#include "mcp_event.h"
 #include "mcp_form.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
@@ -29,6 +31,8 @@ APLOG_USE_MODULE(mcp_oauth);
 static int refuse(request_rec *r, const char *provider, const char *error, const char *description,
                   const char *why)
 {
+    mcp_event(r, MCP_EVENT_LOGOUT,
+              &(mcp_event_t){ .outcome = error, .detail = description, .provider = provider });
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                   MCP_LOG(0286) "back-channel logout of provider %s refused: %s", provider, why);
     return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, error, description);
@@ -72,7 +76,7 @@ static apr_status_t sign_out(request_rec *r, const mcp_oauth_conf_t *conf,
                              const mcp_provider_t *provider, const mcp_logout_t *logout)
 {
     unsigned char sid[MCP_SID_LEN];
-    const char *subject = NULL;
+    const char *subject = NULL, *why;
     apr_status_t rv = find_subject(r, conf, provider, logout, &subject);
 
     if (rv == APR_NOTFOUND) {
@@ -87,10 +91,16 @@ static apr_status_t sign_out(request_rec *r, const mcp_oauth_conf_t *conf,
     if (!logout->sub) {
         mcp_sid_hash(logout->sid, sid);
     }
-    return mcp_person_revoke(r, conf, subject, NULL, logout->sub ? NULL : sid, 0,
-                             logout->sub ? "the provider signed the person out"
-                                         : "the provider ended the session",
-                             NULL);
+    why = logout->sub ? "the provider signed the person out" : "the provider ended the session";
+    rv = mcp_person_revoke(r, conf, subject, NULL, logout->sub ? NULL : sid, 0, why, NULL);
+    if (rv == APR_SUCCESS) {
+        mcp_event(r, MCP_EVENT_LOGOUT,
+                  &(mcp_event_t){ .outcome = "ok",
+                                  .detail = why,
+                                  .person = subject,
+                                  .provider = provider->name });
+    }
+    return rv;
 }
 
 static int answer(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,

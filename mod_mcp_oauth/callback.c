@@ -204,5 +204,8 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
                                "the sign-in cannot be completed just now");
     }
+    if (tx.authz.page) {
+        return mcp_login_done(r, conf, &tx.authz, &who);
+    }
     return mcp_sign_in_done(r, conf, &tx.authz, &who);
 }

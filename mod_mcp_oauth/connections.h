@@ -21,7 +21,35 @@
 
 #define MCP_BACKCHANNEL_PATH "/backchannel-logout/" /* the provider's name follows */
 
+int mcp_connections_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_signout_handler(request_rec *r, mcp_oauth_conf_t *conf);
+
 int mcp_backchannel_handler(request_rec *r, mcp_oauth_conf_t *conf);
+
+/* ---- who is signed in to our own pages (login.c) ---- */
+
+typedef struct {
+    const char *subject; /* NULL: nobody */
+    const char *username;
+    apr_time_t at; /* when she signed in */
+} mcp_login_t;
+
+/**
+ * Who is signed in in this browser.
+ * @return APR_SUCCESS; APR_NOTFOUND: nobody, or that session was ended; MCP_EDOWN: that cannot be known now. In
+ *         the latter two, *login tells who it was, where it is known.
+ */
+apr_status_t mcp_login_get(request_rec *r, const mcp_oauth_conf_t *conf, mcp_login_t *login);
+
+void mcp_login_set(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_login_t *login);
+void mcp_login_clear(request_rec *r, const mcp_oauth_conf_t *conf);
+
+/** Send the person to sign in for our page at @a path. What goes wrong comes back there as `error`. Returns OK. */
+int mcp_login_begin(request_rec *r, mcp_oauth_conf_t *conf, const char *path);
+
+/** She did: authz->page. Returns OK. */
+int mcp_login_done(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,
+                   const mcp_identity_t *who);
 
 /* ---- where tokens are issued (person.c) ---- */
 

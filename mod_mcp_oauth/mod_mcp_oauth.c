@@ -38,6 +38,8 @@ static const struct {
     { "/register", mcp_register_handler },
     { "/revoke", mcp_revoke_handler },
     { "/jwks", mcp_jwks_handler },
+    { "/connections", mcp_connections_handler },
+    { "/signout", mcp_signout_handler },
     { MCP_BACKCHANNEL_PATH "*", mcp_backchannel_handler },
 };
 

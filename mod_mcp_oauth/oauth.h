@@ -173,6 +173,7 @@ typedef struct {
     const char *scope;        /* narrowed */
     const char *prompt;       /* NULL, or what the provider shall do; none: nobody is asked anything */
     const char *login_hint;   /* NULL or for the provider */
+    int page;                 /* a page of ours and no client: it gets a session instead of a code (login.c) */
     const char *locale;       /* language of our pages that ui_locales chose, NULL when none */
     int client_source;        /* mcp_client_source_e, and what else the consent page says of it */
     const char *client_host;
