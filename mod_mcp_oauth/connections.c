@@ -295,6 +295,8 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf)
         login.at = apr_time_now() + apr_time_from_msec(2);
         mcp_login_set(r, conf, &login);
     }
+    /* The mark may not live as long as a remembered consent. */
+    mcp_consent_forget(r, conf);
     mcp_put(done, "k", "done");
     mcp_put(done, "cn", mcp_json_str(json, "cn"));
     return mcp_page_redirect(r, apr_pstrcat(r->pool, conf->base_url, PATH "?done=",

@@ -159,12 +159,14 @@ apr_status_t mcp_person_list(request_rec *r, const mcp_oauth_conf_t *conf, const
 
 /* ---- taken back ---- */
 
-/* Until when a mark is needed: no token and no code of before outlives it. */
+/* Until when a mark is needed: no token, code or remembered consent of before outlives it, unless the
+ * backend drops it after 30 days. */
 static apr_time_t mark_life(const mcp_oauth_conf_t *conf, apr_time_t now)
 {
     apr_interval_time_t life = conf->refresh_lifetime;
 
     life = conf->access_lifetime > life ? conf->access_lifetime : life;
+    life = conf->remember > life ? conf->remember : life;
     return now + life + apr_time_from_sec(600);
 }
 

@@ -22,6 +22,7 @@
 #include "mcp_cookie.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_not_before.h"
 #include "mcp_url.h"
 
 APLOG_USE_MODULE(mcp_oauth);
@@ -112,8 +113,17 @@ int mcp_remembered_by(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_au
 {
     mcp_consent_target_t target = target_of(r, conf, authz);
 
-    return authz->remember
-           && mcp_consents_find(consents(r, conf), &target, subject, authz->scope) != 0;
+    apr_time_t given = authz->remember
+                           ? mcp_consents_find(consents(r, conf), &target, subject, authz->scope)
+                           : 0;
+    apr_time_t mark;
+
+    if (!given) {
+        return 0;
+    }
+    /* What was taken back since counts no more; while that cannot be known, she is asked. */
+    return mcp_not_before_get(conf->store, subject, authz->client_key, &mark, r->pool) == APR_SUCCESS
+           && given > mark;
 }
 
 void mcp_remember(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz,

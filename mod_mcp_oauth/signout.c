@@ -97,6 +97,7 @@ static int sign_out(request_rec *r, const mcp_oauth_conf_t *conf)
     mcp_login_get(r, conf, &login);
     provider = provider_of(conf, &login);
     mcp_login_clear(r, conf);
+    mcp_consent_forget(r, conf);
     back = apr_pstrcat(r->pool, conf->base_url, PATH, NULL);
     mcp_put(state, "k", "signed out");
     rc = provider
