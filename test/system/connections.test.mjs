@@ -128,7 +128,7 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
         assert.deepEqual(Object.keys(listed(await connections(world, ann))).sort(), ['Notebook', 'Notebook two', 'Spare & <b>Co</b>']);
     });
 
-    await t.test('nobody else presses its buttons (T29)', async () => {
+    await t.test('nobody else presses its buttons (CP-7)', async () => {
         const page = await connections(world, ann);
         const { form } = listed(page)['Notebook two'];
         const body = new URLSearchParams({ form: form.fields[0].value }).toString();
