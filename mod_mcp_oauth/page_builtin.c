@@ -393,13 +393,16 @@ static const char *const ar[] = {
     "(كما في المرة السابقة)", /* chosen_last */
     "التطبيقات التي لديها حق الوصول", /* connections_title */
     "سُجّل الدخول باسم {account}", /* signed_in_as */
-    "لا يملك أي تطبيق حق الوصول باسمك.", /* connections_none */
-    "قد تكون القائمة غير كاملة: ما كان محفوظًا هنا لا يمكن قراءته الآن أو أنه فُقد. قد تظل التطبيقات غير المذكورة قادرة على الوصول إلى أن تتصل من جديد.", /* connections_uncertain */
+    "لا يملك أي تطبيق معروف هنا حق الوصول باسمك.", /* connections_none */
+    "تعود هذه القائمة إلى {uncertain}. قد يغيب عنها تطبيق مُنح حق الوصول قبل ذلك ولم يُستخدم منذئذ، ومع ذلك يظل قادرًا على الوصول.", /* connections_uncertain */
+    "يُعد التطبيق مستخدمًا عندما يجدد حق وصوله، ويفعل ذلك نحو مرة كل ساعة ما دام يعمل.", /* connections_note */
     "الوصول إلى", /* connection_resource */
     "منذ", /* connection_since */
     "آخر استخدام", /* connection_last_used */
     "سحب حق الوصول", /* disconnect */
     "سحب حق الوصول من {client}", /* disconnect_label */
+    "سحب كل حقوق الوصول", /* disconnect_all */
+    "لم يعد لدى أي تطبيق حق الوصول.", /* disconnected_all */
     "لم يعد لدى {client} حق الوصول.", /* disconnected */
     "تسجيل الخروج", /* sign_out */
     "هل تريد تسجيل الخروج؟", /* signout_title */
@@ -474,13 +477,16 @@ static const char *const de[] = {
     "(wie zuletzt)", /* chosen_last */
     "Anwendungen mit Zugriff", /* connections_title */
     "Angemeldet als {account}", /* signed_in_as */
-    "Keine Anwendung hat in Ihrem Namen Zugriff.", /* connections_none */
-    "Die Liste ist vielleicht unvollständig: Was hier gespeichert war, ist gerade nicht lesbar oder verloren gegangen. Anwendungen, die fehlen, können weiterhin Zugriff haben, bis sie sich neu verbinden.", /* connections_uncertain */
+    "Keine Anwendung, die hier bekannt ist, hat in Ihrem Namen Zugriff.", /* connections_none */
+    "Diese Liste reicht bis {uncertain} zurück. Eine Anwendung, die davor Zugriff bekam und seitdem nicht benutzt wurde, fehlt hier vielleicht und hat weiterhin Zugriff.", /* connections_uncertain */
+    "Als benutzt gilt eine Anwendung, wenn sie ihren Zugriff erneuert; das tut sie etwa einmal in der Stunde, solange sie arbeitet.", /* connections_note */
     "Zugriff auf", /* connection_resource */
     "Seit", /* connection_since */
     "Zuletzt benutzt", /* connection_last_used */
     "Zugriff entziehen", /* disconnect */
     "{client} den Zugriff entziehen", /* disconnect_label */
+    "Allen Zugriff entziehen", /* disconnect_all */
+    "Keine Anwendung hat mehr Zugriff.", /* disconnected_all */
     "{client} hat keinen Zugriff mehr.", /* disconnected */
     "Abmelden", /* sign_out */
     "Abmelden?", /* signout_title */
@@ -555,13 +561,16 @@ static const char *const es[] = {
     "(como la última vez)", /* chosen_last */
     "Aplicaciones con acceso", /* connections_title */
     "Sesión iniciada como {account}", /* signed_in_as */
-    "Ninguna aplicación tiene acceso en su nombre.", /* connections_none */
-    "La lista puede estar incompleta: lo que estaba guardado aquí no se puede leer ahora mismo o se ha perdido. Las aplicaciones que faltan pueden seguir teniendo acceso hasta que se conecten de nuevo.", /* connections_uncertain */
+    "Ninguna aplicación conocida aquí tiene acceso en su nombre.", /* connections_none */
+    "Esta lista se remonta al {uncertain}. Una aplicación que recibió acceso antes y no se ha usado desde entonces puede faltar aquí y seguir teniendo acceso.", /* connections_uncertain */
+    "Una aplicación cuenta como usada cuando renueva su acceso, lo que hace más o menos una vez por hora mientras trabaja.", /* connections_note */
     "Acceso a", /* connection_resource */
     "Desde", /* connection_since */
     "Último uso", /* connection_last_used */
     "Retirar el acceso", /* disconnect */
     "Retirar el acceso a {client}", /* disconnect_label */
+    "Retirar todos los accesos", /* disconnect_all */
+    "Ninguna aplicación tiene ya acceso.", /* disconnected_all */
     "{client} ya no tiene acceso.", /* disconnected */
     "Cerrar sesión", /* sign_out */
     "¿Cerrar sesión?", /* signout_title */
@@ -636,13 +645,16 @@ static const char *const fr[] = {
     "(comme la dernière fois)", /* chosen_last */
     "Applications ayant accès", /* connections_title */
     "Connecté en tant que {account}", /* signed_in_as */
-    "Aucune application n’a accès en votre nom.", /* connections_none */
-    "La liste est peut-être incomplète : ce qui était enregistré ici ne peut pas être lu pour le moment, ou a été perdu. Des applications absentes de la liste peuvent encore avoir accès jusqu’à leur prochaine connexion.", /* connections_uncertain */
+    "Aucune application connue ici n’a accès en votre nom.", /* connections_none */
+    "Cette liste remonte au {uncertain}. Une application qui a reçu l’accès avant cette date et n’a pas été utilisée depuis peut manquer ici et avoir encore accès.", /* connections_uncertain */
+    "Une application compte comme utilisée lorsqu’elle renouvelle son accès, ce qu’elle fait environ une fois par heure tant qu’elle travaille.", /* connections_note */
     "Accès à", /* connection_resource */
     "Depuis", /* connection_since */
     "Dernière utilisation", /* connection_last_used */
     "Retirer l’accès", /* disconnect */
     "Retirer l’accès à {client}", /* disconnect_label */
+    "Retirer tous les accès", /* disconnect_all */
+    "Plus aucune application n’a accès.", /* disconnected_all */
     "{client} n’a plus accès.", /* disconnected */
     "Se déconnecter", /* sign_out */
     "Se déconnecter ?", /* signout_title */
@@ -717,13 +729,16 @@ static const char *const ja[] = {
     "（前回と同じ）", /* chosen_last */
     "アクセスできるアプリケーション", /* connections_title */
     "{account} としてサインインしています", /* signed_in_as */
-    "あなたに代わってアクセスできるアプリケーションはありません。", /* connections_none */
-    "この一覧は完全でない可能性があります。ここに保存されていた内容が現在読み取れないか、失われています。一覧にないアプリケーションも、次に接続し直すまではアクセスできる場合があります。", /* connections_uncertain */
+    "ここで把握しているアプリケーションの中に、あなたに代わってアクセスできるものはありません。", /* connections_none */
+    "この一覧は {uncertain} 以降のものです。それ以前にアクセスを許可され、その後使われていないアプリケーションは、ここになくてもまだアクセスできる場合があります。", /* connections_uncertain */
+    "アプリケーションは、アクセスを更新したときに使用されたものとみなされます。動作中はおよそ 1 時間に 1 回更新されます。", /* connections_note */
     "アクセス先", /* connection_resource */
     "開始日", /* connection_since */
     "最終利用日", /* connection_last_used */
     "アクセスを取り消す", /* disconnect */
     "{client} のアクセスを取り消す", /* disconnect_label */
+    "すべてのアクセスを取り消す", /* disconnect_all */
+    "アクセスできるアプリケーションはもうありません。", /* disconnected_all */
     "{client} はもうアクセスできません。", /* disconnected */
     "サインアウト", /* sign_out */
     "サインアウトしますか?", /* signout_title */
@@ -798,13 +813,16 @@ static const char *const pt[] = {
     "(como da última vez)", /* chosen_last */
     "Aplicações com acesso", /* connections_title */
     "Sessão iniciada como {account}", /* signed_in_as */
-    "Nenhuma aplicação tem acesso em seu nome.", /* connections_none */
-    "A lista pode estar incompleta: o que estava guardado aqui não pode ser lido neste momento ou perdeu-se. As aplicações em falta podem continuar a ter acesso até se ligarem de novo.", /* connections_uncertain */
+    "Nenhuma aplicação conhecida aqui tem acesso em seu nome.", /* connections_none */
+    "Esta lista remonta a {uncertain}. Uma aplicação que recebeu acesso antes e não foi usada desde então pode faltar aqui e continuar a ter acesso.", /* connections_uncertain */
+    "Uma aplicação conta como usada quando renova o seu acesso, o que faz cerca de uma vez por hora enquanto trabalha.", /* connections_note */
     "Acesso a", /* connection_resource */
     "Desde", /* connection_since */
     "Última utilização", /* connection_last_used */
     "Retirar o acesso", /* disconnect */
     "Retirar o acesso a {client}", /* disconnect_label */
+    "Retirar todos os acessos", /* disconnect_all */
+    "Nenhuma aplicação tem já acesso.", /* disconnected_all */
     "{client} já não tem acesso.", /* disconnected */
     "Terminar sessão", /* sign_out */
     "Terminar sessão?", /* signout_title */
@@ -879,13 +897,16 @@ static const char *const zh[] = {
     "（与上次相同）", /* chosen_last */
     "拥有访问权限的应用", /* connections_title */
     "当前登录账户：{account}", /* signed_in_as */
-    "没有应用拥有以您的名义访问的权限。", /* connections_none */
-    "列表可能不完整：保存在此处的内容目前无法读取，或已丢失。未列出的应用在重新连接之前可能仍有访问权限。", /* connections_uncertain */
+    "没有此处已知的应用拥有以您的名义访问的权限。", /* connections_none */
+    "此列表只能追溯到{uncertain}。在此之前获得访问权限且此后未使用过的应用可能未列在此处，但仍有访问权限。", /* connections_uncertain */
+    "应用续订其访问权限时即视为已使用；工作期间大约每小时一次。", /* connections_note */
     "可访问", /* connection_resource */
     "开始于", /* connection_since */
     "上次使用", /* connection_last_used */
     "收回访问权限", /* disconnect */
     "收回 {client} 的访问权限", /* disconnect_label */
+    "收回全部访问权限", /* disconnect_all */
+    "不再有任何应用拥有访问权限。", /* disconnected_all */
     "{client} 不再拥有访问权限。", /* disconnected */
     "退出登录", /* sign_out */
     "要退出登录吗？", /* signout_title */
