@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /connections: a signed-in person sees which applications have access in her name, and takes it back.
+/* The connections page: a signed-in person sees which applications have access in her name, and takes it back.
  *
  * Forms (purpose mcpfa, sealed for this browser) carry
  *   { "k": "connections", "sub": whose page it was, "ck": client key, or absent for all, "cn": name }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /signout: ends what this browser has of ours, then the person's session at the provider where that
+/* The sign-out page: ends what this browser has of ours, then the person's session at the provider where that
  * has a place for it (OpenID Connect RP-Initiated Logout 1.0). GET asks, POST does (T29): nobody is
  * signed out by a link. What applications were given stays.
  *
