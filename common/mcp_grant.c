@@ -27,12 +27,15 @@ static unsigned char *put_u32(unsigned char *at, apr_uint32_t v)
     return at + 4;
 }
 
-static unsigned char *put_seconds(unsigned char *at, apr_time_t t)
+static unsigned char *put_u64(unsigned char *at, apr_uint64_t v)
 {
-    apr_uint64_t v = (apr_uint64_t)apr_time_sec(t);
-
     at = put_u32(at, (apr_uint32_t)(v >> 32));
     return put_u32(at, (apr_uint32_t)v);
+}
+
+static unsigned char *put_seconds(unsigned char *at, apr_time_t t)
+{
+    return put_u64(at, (apr_uint64_t)apr_time_sec(t));
 }
 
 static apr_uint32_t get_u32(const unsigned char *at)
@@ -40,15 +43,21 @@ static apr_uint32_t get_u32(const unsigned char *at)
     return ((apr_uint32_t)at[0] << 24) | ((apr_uint32_t)at[1] << 16) | ((apr_uint32_t)at[2] << 8) | at[3];
 }
 
-/* Seconds that do not fit apr_time_t's microseconds cannot have been written by us: they read as the end of time. */
-static apr_time_t get_seconds(const unsigned char *at)
+/* In units of @a unit microseconds. What does not fit apr_time_t cannot have been written by us: it reads as the end of
+ * time. */
+static apr_time_t get_time(const unsigned char *at, apr_int64_t unit)
 {
     apr_uint64_t v = ((apr_uint64_t)get_u32(at) << 32) | get_u32(at + 4);
 
-    if (v > (apr_uint64_t)(APR_INT64_MAX / APR_USEC_PER_SEC)) {
-        v = (apr_uint64_t)(APR_INT64_MAX / APR_USEC_PER_SEC);
+    if (v > (apr_uint64_t)(APR_INT64_MAX / unit)) {
+        v = (apr_uint64_t)(APR_INT64_MAX / unit);
     }
-    return apr_time_from_sec((apr_time_t)v);
+    return (apr_time_t)v * unit;
+}
+
+static apr_time_t get_seconds(const unsigned char *at)
+{
+    return get_time(at, APR_USEC_PER_SEC);
 }
 
 void mcp_resource_hash(const char *resource, unsigned char out[16])
@@ -148,7 +157,7 @@ void mcp_grant_encode(apr_pool_t *p, const mcp_grant_t *grant, unsigned char **o
     *at++ = GRANT_VERSION;
     *at++ = grant->flags;
     at = put_u32(at, grant->generation);
-    at = put_seconds(at, grant->issued);
+    at = put_u64(at, (apr_uint64_t)apr_time_as_msec(grant->issued));
     at = put_seconds(at, grant->expires);
     at = put_seconds(at, grant->access_expires);
     for (i = 0; i < GRANT_STRINGS; i++) {
@@ -173,7 +182,7 @@ apr_status_t mcp_grant_decode(apr_pool_t *p, const unsigned char *data, apr_size
     }
     grant->flags = at[1];
     grant->generation = get_u32(at + 2);
-    grant->issued = get_seconds(at + 6);
+    grant->issued = get_time(at + 6, 1000);
     grant->expires = get_seconds(at + 14);
     grant->access_expires = get_seconds(at + 22);
     at += GRANT_FIXED_LEN;

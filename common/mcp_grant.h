@@ -6,7 +6,7 @@
  *   | version[1]=1 | grant id[16] | generation[4] | expires[8] seconds | SHA-256(resource)[0..15] |
  *
  *   grant record, payload in the store; integers big endian, str = length[2] bytes
- *   | version[1]=1 | flags[1] | generation[4] | issued[8] | expires[8] | access expires[8] |
+ *   | version[1]=1 | flags[1] | generation[4] | issued[8] ms | expires[8] s | access expires[8] s |
  *   | str subject | str client_key | str client_name | str scope | str resource | str username | str claims |
  */
 

@@ -34,19 +34,18 @@ static apr_status_t read_mark(mcp_store_t *store, const char *id, apr_time_t *wh
     return APR_SUCCESS;
 }
 
-apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const char *client_key,
-                                apr_time_t when, apr_time_t until, apr_pool_t *p)
+/* When was the latest mark of all? */
+#define LATEST "nb*"
+#define LATEST_AGE APR_USEC_PER_SEC
+
+/* A mark that is later already stays. */
+static apr_status_t put_later(mcp_store_t *store, const char *id, apr_time_t when, apr_time_t until, apr_pool_t *p)
 {
-    const char *id = mark_id(p, subject, client_key);
     unsigned char mark[MARK_LEN];
     apr_uint64_t v = (apr_uint64_t)apr_time_as_msec(when);
     apr_time_t old;
-    apr_status_t rv;
+    apr_status_t rv = read_mark(store, id, &old, p);
 
-    if ((!subject && !client_key) || when <= 0) {
-        return APR_EINVAL;
-    }
-    rv = read_mark(store, id, &old, p);
     if (rv != APR_SUCCESS || old >= when) {
         return rv;
     }
@@ -54,6 +53,25 @@ apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const c
         mark[i] = (unsigned char)v;
     }
     return mcp_store_put(store, MCP_KIND_BLOCK, id, strlen(id), until, mark, sizeof(mark), p);
+}
+
+apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const char *client_key,
+                                apr_time_t when, apr_time_t until, apr_pool_t *p)
+{
+    const char *id = mark_id(p, subject, client_key);
+    apr_status_t rv;
+
+    if ((!subject && !client_key) || when <= 0) {
+        return APR_EINVAL;
+    }
+    /* First the one that makes guards look for the other. */
+    rv = put_later(store, LATEST, when, until, p);
+    rv = rv == APR_SUCCESS ? put_later(store, id, when, until, p) : rv;
+    if (rv == APR_SUCCESS) {
+        mcp_store_invalidate(store);
+        rv = mcp_revocation_note(store, p);
+    }
+    return rv;
 }
 
 apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const char *client_key,
@@ -76,4 +94,31 @@ apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const c
         *when = one > *when ? one : *when;
     }
     return APR_SUCCESS;
+}
+
+apr_status_t mcp_not_before_bars(mcp_store_t *store, const mcp_grant_t *grant, apr_time_t now, apr_pool_t *p)
+{
+    /* This process's memory of LATEST, good for a second; threads may ask twice, and read one or the other. */
+    static apr_uint64_t latest, asked;
+    static apr_uint32_t seen; /* this host's generation then: what is taken back here is felt at once */
+    apr_uint32_t generation = mcp_store_generation(store);
+    apr_time_t mark = (apr_time_t)__atomic_load_n(&latest, __ATOMIC_ACQUIRE);
+    apr_time_t last = (apr_time_t)__atomic_load_n(&asked, __ATOMIC_ACQUIRE);
+    apr_status_t rv;
+
+    if (now - last >= LATEST_AGE || now < last || __atomic_load_n(&seen, __ATOMIC_ACQUIRE) != generation) {
+        rv = read_mark(store, LATEST, &mark, p);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        __atomic_store_n(&latest, (apr_uint64_t)mark, __ATOMIC_RELEASE);
+        __atomic_store_n(&asked, (apr_uint64_t)now, __ATOMIC_RELEASE);
+        __atomic_store_n(&seen, generation, __ATOMIC_RELEASE);
+    }
+    if (grant->issued > mark) {
+        return APR_SUCCESS;
+    }
+    rv = mcp_not_before_get(store, grant->subject, grant->client_key, &mark, p);
+    return rv != APR_SUCCESS ? rv : mark && grant->issued <= mark ? APR_EACCES
+                                                                  : APR_SUCCESS;
 }

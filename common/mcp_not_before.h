@@ -5,16 +5,22 @@
  *   MCP_KIND_BLOCK, under "nb" and letter, subject and client key as far as they are meant
  *   | time[8], milliseconds, big endian |
  *
- * They are asked for where tokens are issued: at redemption, at refresh, and before a remembered consent is honoured.
+ * They are asked for where tokens are issued: at redemption, at refresh, and before a remembered consent is honoured. For
+ * tokens that live, the guard asks too, but only about grants that are older than the latest mark of all, which each
+ * process reads from the store once a second:
+ *
+ *   MCP_KIND_BLOCK, under "nb*"
+ *   | time[8] |
  */
 
 #ifndef MCP_NOT_BEFORE_H
 #define MCP_NOT_BEFORE_H
 
+#include "mcp_grant.h"
 #include "mcp_store.h"
 
 /**
- * Set a mark; one that is later already stays.
+ * Set a mark, and tell guards and open streams of this host and the others; one that is later already stays.
  * @param subject  whose grants, NULL: everybody's
  * @param client_key  to which client, NULL: to all; one of the two is given
  * @param when  what was granted until then is no longer honoured
@@ -31,5 +37,12 @@ apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const c
  */
 apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const char *client_key,
                                 apr_time_t *when, apr_pool_t *p);
+
+/**
+ * Does a mark put an end to this grant? Costs nothing while no mark is later than the grant, but for one look at the
+ * store a second.
+ * @return APR_SUCCESS: no; APR_EACCES: yes; MCP_EDOWN
+ */
+apr_status_t mcp_not_before_bars(mcp_store_t *store, const mcp_grant_t *grant, apr_time_t now, apr_pool_t *p);
 
 #endif

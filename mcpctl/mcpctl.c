@@ -21,6 +21,11 @@ static const struct {
       "check that no line of an audit log was changed, removed or moved" },
     { "doctor", mcpctl_doctor, "[--no-register] [--token-file FILE] [--cacert FILE] URL",
       "do to a live gateway what MCP clients do, and say what would fail" },
+    { "status", mcpctl_status, "", "keys, store and audit log of a running gateway" },
+    { "sessions", mcpctl_sessions, "--person SUBJECT [--client KEY] | --grant ID", "what a person gave to clients" },
+    { "revoke", mcpctl_revoke, "--grant ID | [--person SUBJECT] [--client KEY] [--before TIME]",
+      "take it back; calls and open streams end on all hosts" },
+    { "block-client", mcpctl_block_client, "--client KEY", "give this client nothing any more, nor honour what it has" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -43,6 +48,9 @@ static int usage(FILE *out, int code)
     for (size_t i = 0; i < COMMANDS; i++) {
         fprintf(out, "  mcpctl %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].what);
     }
+    fputs("\nstatus, sessions, revoke and block-client talk to the location with `SetHandler mcp-admin`:\n"
+          "  --url URL (or MCPCTL_URL), --netrc, --cert FILE --key FILE, --cacert FILE, --unix-socket PATH\n",
+          out);
     fputs("\nExit code: 0 all is well, 1 something is wrong with what was looked at, 2 it could not be done.\n", out);
     return code;
 }

@@ -32,6 +32,13 @@ int mcpctl_rekey(const mcpctl_t *ctl, int argc, const char *const *argv);
 
 int mcpctl_verify_audit(const mcpctl_t *ctl, int argc, const char *const *argv);
 
+/* ---- admin.c ---- */
+
+int mcpctl_status(const mcpctl_t *ctl, int argc, const char *const *argv);
+int mcpctl_sessions(const mcpctl_t *ctl, int argc, const char *const *argv);
+int mcpctl_revoke(const mcpctl_t *ctl, int argc, const char *const *argv);
+int mcpctl_block_client(const mcpctl_t *ctl, int argc, const char *const *argv);
+
 /* ---- doctor.c ---- */
 
 int mcpctl_doctor(const mcpctl_t *ctl, int argc, const char *const *argv);

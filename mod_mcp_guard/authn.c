@@ -15,6 +15,7 @@
 #include "guard.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_not_before.h"
 #include "mcp_util.h"
 
 APLOG_USE_MODULE(mcp_guard);
@@ -145,6 +146,15 @@ static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req,
     if (rv != APR_SUCCESS || (grant.flags & MCP_GRANT_REVOKED)) {
         *status = refuse_token(r, req, rv == APR_SUCCESS ? "revoked" : "no_session",
                                "The access token was revoked or its session has ended");
+        return NULL;
+    }
+    rv = mcp_not_before_bars(store, &grant, now, r->pool);
+    if (rv == MCP_EDOWN) {
+        *status = mcp_guard_store_down(r);
+        return NULL;
+    }
+    if (rv != APR_SUCCESS) {
+        *status = refuse_token(r, req, "revoked", "The access token was revoked or its session has ended");
         return NULL;
     }
     if (grant.expires <= now) {

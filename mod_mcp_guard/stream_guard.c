@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "guard.h"
+#include "mcp_not_before.h"
 #include "stream.h"
 
 static mcp_store_t *store; /* set in post_config, inherited by the children */
@@ -43,6 +44,10 @@ apr_status_t mcp_guard_grant_check(const unsigned char id[MCP_ID_LEN], apr_time_
     }
     if ((grant.flags & MCP_GRANT_REVOKED) || grant.expires <= now) {
         return APR_NOTFOUND;
+    }
+    rv = mcp_not_before_bars(store, &grant, now, p);
+    if (rv != APR_SUCCESS) {
+        return rv == APR_EACCES ? APR_NOTFOUND : rv;
     }
     *until = grant.access_expires && grant.access_expires < grant.expires ? grant.access_expires : grant.expires;
     return *until <= now ? APR_TIMEUP : APR_SUCCESS;

@@ -84,8 +84,7 @@ apr_status_t mcp_person_list(request_rec *r, const mcp_oauth_conf_t *conf, const
 
 /**
  * Take back what a person gave until now: a not-before mark, then every grant that the index knows, with its upstream
- * tokens, open streams and cached sessions on all hosts. What the index does not know ends with its access token, for
- * it is not refreshed any more.
+ * tokens, open streams and cached sessions on all hosts. What the index does not know is refused by the mark.
  * @param client_key  of this client only, or NULL: of all
  * @param sid  NULL, or of this session at the provider only, as mcp_sid_hash() has it: then there is no mark, and what
  *             the index does not know is not reached
@@ -99,8 +98,8 @@ apr_status_t mcp_person_revoke(request_rec *r, const mcp_oauth_conf_t *conf, con
                                const char *why, int *count);
 
 /**
- * No longer honour what anybody gave to a client until @a before (0: now): refreshes and codes are refused, and
- * remembered consents; access tokens that live end at their own time. As mcp_person_revoke.
+ * No longer honour what anybody gave to a client until @a before (0: now): tokens, codes and remembered consents are
+ * refused on all hosts, and open streams end. As mcp_person_revoke.
  */
 apr_status_t mcp_client_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const char *client_key,
                                apr_time_t before, const char *why);

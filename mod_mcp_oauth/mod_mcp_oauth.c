@@ -245,6 +245,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(mcp_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */
 }
 

@@ -313,6 +313,9 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 
+/** What mcpctl talks to: handler hook, DECLINED for other handlers than "mcp-admin" (admin.c). */
+int mcp_admin_handler(request_rec *r);
+
 /** Does @a path (r->uri) name an authorization server metadata document in any form that clients
  * probe (AS-5)? */
 int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,

@@ -344,6 +344,35 @@ START_TEST(lease)
 }
 END_TEST
 
+/* What guards do: no question costs a call of the store until a mark is later than a grant. */
+START_TEST(not_before_bars)
+{
+    mcp_store_t *store = open_store("memcache:h");
+    apr_time_t now = apr_time_from_msec(apr_time_as_msec(apr_time_now()));
+    mcp_grant_t grant = { .subject = "idp|a", .client_key = "c", .issued = now };
+    unsigned calls;
+
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now, pool), APR_SUCCESS);
+    calls = fake_calls;
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 1000, pool), APR_SUCCESS);
+    ck_assert_uint_eq(fake_calls, calls);
+    /* a mark of this host is felt at once, another's within a second */
+    ck_assert_int_eq(mcp_not_before_set(store, NULL, "c", now + 1000, now + HOUR, pool), APR_SUCCESS);
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 2000, pool), APR_EACCES);
+    grant.client_key = "d";
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 2000, pool), APR_SUCCESS);
+    grant.client_key = "c";
+    grant.issued = now + 2000;
+    calls = fake_calls;
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 3000, pool), APR_SUCCESS);
+    ck_assert_uint_eq(fake_calls, calls);
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 2 * APR_USEC_PER_SEC, pool), APR_SUCCESS);
+    ck_assert_uint_gt(fake_calls, calls);
+    fake_mode = FAKE_BROKEN;
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 9 * APR_USEC_PER_SEC, pool), MCP_EDOWN);
+}
+END_TEST
+
 START_TEST(not_before)
 {
     mcp_store_t *store = open_store("memcache:h");
@@ -399,5 +428,6 @@ Suite *suite_person(void)
     tcase_add_loop_test(test, many_writers, 0, 2);
     tcase_add_test(test, lease);
     tcase_add_test(test, not_before);
+    tcase_add_test(test, not_before_bars);
     return suite;
 }

@@ -7,10 +7,11 @@ import { promisify } from 'node:util';
 
 const MCPCTL = join(dirname(process.env.MCP_MODULES), 'mcpctl/mcpctl');
 
-/** Run it; {code, out, err}, whatever the exit code. */
+/** Run it; {code, out, err}, whatever the exit code. A first argument that is an object is added to its environment. */
 export async function mcpctl(...args) {
+    const env = { ...process.env, ...(typeof args[0] === 'object' ? args.shift() : {}) };
     try {
-        const { stdout, stderr } = await promisify(execFile)(MCPCTL, args, { timeout: 60_000 });
+        const { stdout, stderr } = await promisify(execFile)(MCPCTL, args, { timeout: 60_000, env });
         return { code: 0, out: stdout, err: stderr };
     } catch (error) {
         if (typeof error.code !== 'number') throw error;
