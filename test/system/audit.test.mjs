@@ -136,6 +136,18 @@ suite('audit log and metrics', {
         assert.equal((await mcpctl()).code, 2);
         assert.equal((await mcpctl('--help')).code, 0);
         assert.equal((await mcpctl('nonsense')).code, 2);
+        const help = (await mcpctl('--help')).out;
+        const [man, completion] = await Promise.all(['mcpctl.1', 'mcpctl.bash'].map((name) => readFile(new URL(`../../mcpctl/${name}`, import.meta.url), 'utf8')));
+        const page = man.replaceAll('\\-', '-').replaceAll(/\\f[BIR]/g, '');
+        const commands = [...help.matchAll(/^ {2}mcpctl ([a-z-]+)(.*)$/gm)];
+        assert.ok(commands.length >= 8, help);
+        for (const [, name, usage] of commands) {
+            assert.match(page, new RegExp(`^\\.BI? ${name}\\b`, 'm'), `${name} is in the manual`);
+            assert.match(completion, new RegExp(`--version.* ${name}\\b`), `${name} is completed`);
+            for (const option of usage.match(/--[a-z-]+/g) ?? []) {
+                assert.ok(page.includes(option) && completion.includes(option), `${option} of ${name}`);
+            }
+        }
         assert.equal((await mcpctl('verify-audit', log)).code, 2);
         const keys = join(world.httpd.root, 'conf/made-keys');
         assert.equal((await mcpctl('keygen', keys, 'first')).code, 0);
