@@ -517,6 +517,29 @@ test('HTTP/2 to the client', { timeout: 120_000 }, async (t) => {
         await world.counted({ Open: 0 });
     });
 
+    await world.it(t, 'two hundred streams on one connection: most wait, as start-up says; nobody else does, and nothing is left', async () => {
+        const crowded = http2.connect(`https://localhost:${world.tlsPort}`, { rejectUnauthorized: false, lookup: (_, __, cb) => cb(null, [{ address: '127.0.0.1', family: 4 }]) });
+        crowded.on('error', () => {});
+        let answered = 0;
+        world.sse.onCall = (call, url) => { if (url.searchParams.get('id')?.startsWith('crowd')) call.begin(); };
+        for (let i = 0; i < 200; i++) {
+            const stream = crowded.request({ ':path': `/s/relay/events?id=crowd-${i}`, ...headers });
+            stream.on('response', (h) => { answered += h[':status'] === 200; });
+            stream.on('error', () => {});
+        }
+        await until(() => answered >= 3, 'some are answered');
+        for (let i = 0; i < 5; i++) {
+            const from = Date.now();
+            const other = await request(`${world.base}/s/relay/plain`, { headers: { Authorization: headers.authorization } });
+            assert.equal(other.status, 200);
+            assert.ok(since(from) < 2, `${since(from)} s`);
+        }
+        assert.equal((await world.counts()).Open, answered);
+        crowded.destroy();
+        await world.counted({ Open: 0 });
+        world.sse.onCall = undefined;
+    });
+
     await world.it(t, 'a vanished connection frees all of its streams, revocation ends them', async () => {
         const held = [];
         for (let i = 0; i < 3; i++) held.push(await open('/s/relay/events', `h2-${i}`)); // mod_http2 answers few more at a time
