@@ -25,6 +25,7 @@ APLOG_USE_MODULE(mcp_guard);
 #ifdef __linux__
 
 #define EVENTS 256
+#define FULL_ROUNDS 16 /* how often burials may wait for events */
 #define TICK apr_time_from_msec(250)
 #define GOVERN_EVERY apr_time_from_sec(1)
 #define STOP_TIME apr_time_from_msec(800) /* for polite ends when the child is told to go */
@@ -280,16 +281,25 @@ static void leave(void)
     mcp_memory_free(1);
 }
 
+/* How long may the thread sleep, in epoll's milliseconds? */
+static int patience(void)
+{
+    if (mcp_memory_pending() || loop.timed.next != &loop.timed) {
+        return (int)apr_time_as_msec(TICK);
+    }
+    return loop.count > 0 ? (int)apr_time_as_msec(GOVERN_EVERY) : -1;
+}
+
 static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
 {
     struct epoll_event events[EVENTS];
     apr_time_t ticked = 0;
+    int full = 0;
 
     (void)thread;
     (void)data;
     while (!__atomic_load_n(&loop.stop, __ATOMIC_ACQUIRE)) {
-        int idle = loop.count == 0 && !mcp_memory_pending();
-        int n = epoll_wait(loop.ep, events, EVENTS, idle ? -1 : (int)apr_time_as_msec(TICK));
+        int n = epoll_wait(loop.ep, events, EVENTS, patience());
         apr_time_t now = apr_time_now();
         int kicked;
         int i;
@@ -303,7 +313,11 @@ static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
             ticked = now;
             on_tick(now, kicked);
         }
-        mcp_memory_free(0);
+        /* When thousands leave at once, their backends hear of it first, and memory comes after. */
+        if (n < EVENTS || ++full > FULL_ROUNDS) {
+            full = 0;
+            mcp_memory_free(0);
+        }
     }
     leave();
     return NULL; /* not apr_thread_exit(): the thread's stack unwinds as sanitizers expect */
