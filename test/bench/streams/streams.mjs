@@ -13,7 +13,9 @@ import { startProvider } from '../idp.mjs';
 import { cpuSeconds, family, stop, stopAll } from '../proc.mjs';
 import { signIn } from '../signin.mjs';
 import { helper, pss, threads } from './helpers.mjs';
+import { soak } from './soak.mjs';
 import { SERVERS, certificate, findNginx, startServer } from './servers.mjs';
+import { together } from './together.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const quick = process.argv.includes('--quick');
@@ -185,6 +187,31 @@ async function main() {
     const provider = await startProvider();
     const context = { dir, modules, streams, source, backend: source.port, provider, nginx: findNginx(option('nginx-dir', path.join(os.tmpdir(), 'mcp-nginx'))) };
     const results = [];
+    const soaked = Number(option('soak', 0));
+    if (soaked > 0) {
+        const running = await startServer(SERVERS.find(({ name }) => name === 'relay'), context);
+        running.bearer = (await signIn(running.base, `${running.base}/mcp`)).access_token;
+        const flat = await soak(running, source, soaked);
+        await source.stop();
+        await stopAll();
+        rmSync(dir, { recursive: true, force: true });
+        process.exit(flat ? 0 : 1);
+    }
+    if (process.argv.includes('--together')) {
+        const servers = SERVERS.filter(({ name, kind }) => (only ?? ['relay', 'bare', 'nginx']).includes(name) && (kind !== 'nginx' || context.nginx));
+        for (const secure of tlsToo ? [false, true] : [false]) {
+            const found = await together(servers, secure, context, { streams, rate, seconds });
+            const total = ({ user, system }) => user + system;
+            const bare = found.find(({ name }) => name === 'bare');
+            console.log(`\n${secure ? 'TLS to the client' : 'HTTP'}: all at the same time, ${streams} streams and ${rate} events/s each`);
+            table(found.map((f) => [f.title, f.open, round(f.memory), round(f.events, 0), round(f.user), round(f.system), round(total(f)), bare ? round(total(f) / total(bare), 2) : '-', f.p50]),
+                ['', 'open', 'KB/stream', 'events/s', 'user us/event', 'system', 'CPU', 'to mod_proxy', 'delay p50 ms']);
+        }
+        await source.stop();
+        await stopAll();
+        rmSync(dir, { recursive: true, force: true });
+        process.exit(0);
+    }
     for (const server of SERVERS.filter(({ name }) => !only || only.includes(name))) {
         if (server.kind === 'nginx' && !context.nginx) {
             console.error('skipped: nginx (not installed, and its package cannot be fetched)');
