@@ -3,12 +3,16 @@
 // change of pages/ or messages/.
 //
 //   node test/tools/screenshots.mjs [DIRECTORY]        into DIRECTORY (default: build/screenshots)
+//   node test/tools/screenshots.mjs --docs             those of docs/consent.md, into docs/images
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openPages, VIEWS } from '../system/lib/pages.mjs';
 
-const directory = process.argv[2] ?? 'build/screenshots';
+const documents = process.argv[2] === '--docs';
+const directory = documents ? 'docs/images' : process.argv[2] ?? 'build/screenshots';
+/** What docs/consent.md shows. */
+const SHOWN = ['consent-loopback-light', 'consent-web-dark', 'consent-web-rtl-dark-narrow', 'unknown-client-german', 'chooser-light'];
 const ends = [];
 const looks = {
     light: {},
@@ -24,8 +28,9 @@ await mkdir(directory, { recursive: true });
 try {
     const pages = await openPages({ after: (end) => ends.push(end) });
     for (const [look, options] of Object.entries(looks)) {
-        const { page } = await pages.browser({ viewport: { width: 760, height: 800 }, ...options });
+        const { page } = await pages.browser({ viewport: { width: 640, height: 320 }, ...options });
         for (const view of VIEWS) {
+            if (documents && !SHOWN.includes(`${view}-${look}`)) continue;
             await pages.open(page, view);
             await page.screenshot({ path: join(directory, `${view}-${look}.png`), fullPage: true });
         }
