@@ -24,9 +24,11 @@
 #define HOST_PREFIX "__Host-"
 #define BROWSER_LEN 22
 
-/* Room for transaction cookies in the Cookie header: httpd refuses requests with a longer line than
- * 8190 bytes, and a person who leaves tabs behind must not lock herself out. */
+/* Room for transaction cookies in the Cookie header, and for all cookies that come with them: httpd
+ * refuses requests with a longer line than 8190 bytes, and a person who leaves tabs behind must not
+ * lock herself out. */
 #define TX_TOTAL_MAX 4600
+#define COOKIES_MAX 8000
 
 static const char *cookie_header(request_rec *r)
 {
@@ -130,11 +132,17 @@ static apr_array_header_t *tx_cookies(request_rec *r, const mcp_oauth_conf_t *co
 static void tx_make_room(request_rec *r, const mcp_oauth_conf_t *conf, apr_size_t size)
 {
     apr_array_header_t *cookies = tx_cookies(r, conf);
-    apr_size_t total = size;
+    apr_size_t total = size, others = cookie_header(r) ? strlen(cookie_header(r)) : 0, room;
 
     for (int i = 0; i < cookies->nelts; i++) {
-        total += APR_ARRAY_IDX(cookies, i, tx_cookie_t).size;
+        apr_size_t one = APR_ARRAY_IDX(cookies, i, tx_cookie_t).size;
+
+        total += one;
+        others -= one < others ? one : others;
     }
+    room = others < COOKIES_MAX - TX_TOTAL_MAX ? TX_TOTAL_MAX
+           : others < COOKIES_MAX              ? COOKIES_MAX - others
+                                               : 0;
     while (cookies->nelts) {
         int oldest = 0;
         tx_cookie_t *drop;
@@ -146,7 +154,7 @@ static void tx_make_room(request_rec *r, const mcp_oauth_conf_t *conf, apr_size_
             }
         }
         drop = &APR_ARRAY_IDX(cookies, oldest, tx_cookie_t);
-        if (drop->exp && total <= TX_TOTAL_MAX) {
+        if (drop->exp && total <= room) {
             break;
         }
         mcp_browser_set_cookie(r, conf, drop->name, "", 0);

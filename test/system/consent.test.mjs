@@ -197,6 +197,19 @@ suite('consent is remembered', {
         assert.equal(asked(await go(shared)), '');
     });
 
+    await it('what a client says of itself is escaped on the page after the sign-in, too (T9, T35)', async () => {
+        const hostile = await make({ name: '"><img src=x onerror=alert(1)>\'</title><script>alert(1)</script>', redirectUri: "https://client.example/cb?a='%22%3E%3Cscript%3E" });
+        const shared = world.person(alice);
+        await go(shared, {}, {}, hostile);
+        handOver(world, shared, bob);
+        const { page } = await go(shared, { pause: 'consent' }, {}, hostile);
+        assert.ok(page.url.startsWith(`${base}/oauth-callback`));
+        assert.doesNotMatch(page.text, /<script|<img|<[^>]*\son[a-z]+=/i);
+        assert.match(page.text, /&lt;img src=x onerror=alert\(1\)&gt;/);
+        for (const [header, value] of [['content-security-policy', /default-src 'none'.*frame-ancestors 'none'/], ['referrer-policy', /^no-referrer$/], ['cache-control', /no-store/]]) assert.match(page.headers[header], value);
+        assert.equal((page.text.match(/<html/g) ?? []).length, 1, 'one page and nothing beside it');
+    });
+
     await it('a denial is told, removes what is remembered, and does not stick (W10)', async () => {
         const shared = world.person(alice);
         await go(shared);
@@ -289,6 +302,18 @@ suite('consent is remembered', {
         const thief = world.person(bob);
         thief.jar.set(base, COOKIE, good);
         assert.equal(asked(await go(thief, { pause: 'consent' })), '/oauth-callback');
+    });
+
+    await it('tabs left behind never make more cookies than httpd takes, whatever others are there (T10, T46)', async () => {
+        const shared = world.person(alice);
+        await go(shared);
+        shared.jar.set(base, 'of-another-application', 'x'.repeat(4500));
+        for (let tab = 0; tab < 4; tab++) {
+            const { page } = await go(shared, { pause: 'sign-in' }, { state: 's'.repeat(1000), prompt: 'login' });
+            assert.ok(page, 'the sign-in is reached');
+            assert.ok(shared.jar.header(base).length < 8190 - 'Cookie: '.length, String(shared.jar.header(base).length));
+        }
+        assert.ok((await go(shared, {}, { state: 's'.repeat(1000) })).answer.code);
     });
 
     await it('the second step may be another node\'s (design principle 1)', async () => {
