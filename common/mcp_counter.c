@@ -382,7 +382,7 @@ static int converse(const mcp_counter_t *counter, talk_t *talk, question_t *q)
 
 static apr_status_t ask(mcp_counter_t *counter, question_t *q)
 {
-    talk_t talk;
+    talk_t talk = { .fd = -1 };
     int answered = 0;
 
     if (!counter->mutex || !may_ask(counter)) {

@@ -228,11 +228,9 @@ int mcp_slots_audit(mcp_slots_t *slots)
     for (i = 0; i < words; i++) {
         uint64_t word = LOAD(&slots->words[i]);
 
-        if ((word & COUNT_MASK) == truth[i]) {
-            slots->seen[i] = 0;
-        }
-        else if (slots->seen[i] != word
-                 || !cas(&slots->words[i], word, (word & ~COUNT_MASK) | truth[i])) {
+        if ((word & COUNT_MASK) != truth[i]
+            && (slots->seen[i] != word
+                || !cas(&slots->words[i], word, (word & ~COUNT_MASK) | truth[i]))) {
             slots->seen[i] = word;
             open_questions++;
         }

@@ -210,7 +210,7 @@ static apr_interval_time_t wait_for_room(apr_int64_t quota, apr_int64_t mine, ap
 
         return left > enough ? left - enough : APR_USEC_PER_SEC;
     }
-    return left + period / quota;
+    return left + period / (quota > 0 ? quota : 1);
 }
 
 static mcp_count_e count_in_cluster(request_rec *r, const mcp_limit_rule_t *rule, const char *key,
