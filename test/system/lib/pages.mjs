@@ -12,7 +12,7 @@ MCPScope snippets:share "Share snippets with people outside of your team" option
 MCPScope snippets:delete "Delete snippets" optional`;
 
 /** The pages by name. */
-export const VIEWS = ['consent-loopback', 'consent-web', 'consent-app', 'unknown-client', 'redirect', 'wrong-browser', 'forged', 'method', 'bad-request', 'chooser'];
+export const VIEWS = ['consent-loopback', 'consent-web', 'consent-app', 'unknown-client', 'redirect', 'wrong-browser', 'forged', 'method', 'bad-request', 'chooser', 'connections'];
 
 /**
  * @param t        the test, or anything with after()
@@ -58,7 +58,27 @@ export async function openPages(t, { directives = '', ...options } = {}) {
         return response;
     }
 
+    // a client that has access, for the page that lists them
+    await new OAuthClient(world, { resource: `${world.base}/mcp`, scope, name: 'Assistant', redirectUri: 'https://assistant.example.org/mcp/callback' }).signIn(world.person());
+
+    /** The page of connections, signing in at the provider when this browser has not. */
+    async function openConnections(page) {
+        const response = await page.goto(`${world.base}/connections`);
+        const password = page.locator('input[type=password]');
+        if (await password.count() === 0) return response;
+        const [account] = world.provider.accounts;
+        await page.locator('form input:not([type=hidden]):not([type=password])').first().fill(account.name);
+        await password.fill(account.password);
+        const [answer] = await Promise.all([
+            page.waitForResponse((one) => new URL(one.url()).pathname === '/connections' && one.status() === 200),
+            page.getByRole('button', { name: 'Sign in' }).click(),
+        ]);
+        await page.locator('.connection').first().waitFor();
+        return answer;
+    }
+
     async function open(page, view, query = {}) {
+        if (view === 'connections') return openConnections(page);
         const begin = view === 'forged' ? 'consent-web' : view;
         const url = new URL(clients[begin]?.authorizeUrl() ?? urls[begin]());
         for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
