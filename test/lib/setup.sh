@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Bash functions that ./quickstart and test/run share: bring in what is missing, and build. Source it; needs MCP_TOP.
 #
-#   mcp_packages GROUP...   Debian packages: base, memcache, redis, test, bench, lint
+#   mcp_packages GROUP...   Debian packages: base, memcache, redis, test, bench, lint, packages
 #   mcp_node                npm packages of the lock file; sets NODE to the pinned Node 22
 #   mcp_build               the two modules, out of tree in $MCP_BUILD; sets MCP_MODULES to a directory with both DSOs
 #   mcp_httpd               sets HTTPD (the program) and HTTPD_USER (whom it becomes when root starts it; else empty)
@@ -94,6 +94,18 @@ TABLE
 clang-format                 clang-format
 clang-tidy                   clang-tidy
 cppcheck                     cppcheck
+TABLE
+        ;;
+    packages)
+        cat <<'TABLE'
+build-essential              dpkg-buildpackage
+debhelper                    dh
+check                        pc:check
+lintian                      lintian
+mmdebstrap                   mmdebstrap
+rpm                          rpmbuild
+systemd                      systemd-analyze
+util-linux                   unshare
 TABLE
         ;;
     *) mcp_fail "no group of packages is called $1" ;;
