@@ -104,7 +104,7 @@ static void apply_defaults(apr_pool_t *p, mcp_oauth_conf_t *conf)
         conf->grace = apr_time_from_sec(30);
     }
     if (conf->remember < 0) {
-        conf->remember = apr_time_from_sec(90 * 86400);
+        conf->remember = apr_time_from_sec(30 * 86400); /* no longer than marks of revocation live */
     }
     if (!conf->schemes) {
         conf->schemes = apr_array_make(p, 8, sizeof(const char *));

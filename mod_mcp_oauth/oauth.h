@@ -44,7 +44,7 @@ typedef struct mcp_oauth_conf_t {
     apr_interval_time_t code_lifetime;    /* MCPOAuthCodeLifetime, default 60 s */
     apr_interval_time_t grace;            /* MCPOAuthRefreshGrace, default 30 s */
     int restore;      /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
-    apr_interval_time_t remember; /* MCPConsentRemember, default 90 d; 0: off */
+    apr_interval_time_t remember; /* MCPConsentRemember, default 30 d; 0: off */
     int remember_native;          /* of applications on the person's device, too */
     const char *name; /* MCPOAuthName: the organisation's name on pages */
     mcp_page_conf_t *page; /* page_config.c: looks, texts and languages of pages */

@@ -83,7 +83,7 @@ suite('consent is remembered', {
         let response = await ann.submit(page, page.form, page.values, page.button);
         while (!isAnswer(new URL(response.headers.location, response.url).href)) response = await ann.go(new URL(response.headers.location, response.url).href);
         const [line] = headerLines(response, 'set-cookie').filter((text) => text.startsWith(`${COOKIE}=`));
-        assert.match(line, /^__Host-mcp-consent=mcpcc\.k1\.[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=7776000$/);
+        assert.match(line, /^__Host-mcp-consent=mcpcc\.k1\.[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=2592000$/);
     });
 
     await it('the same is not asked again, and leads to the same person (CP-1, CP-2)', async () => {
