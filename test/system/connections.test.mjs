@@ -55,7 +55,7 @@ const press = async (person, page, form) => {
 };
 
 test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }, async (t) => {
-    const world = await openStreamsWorld(t, { store: 'memcache', idp, directives: 'MCPSessionCache 1s\nMCPScope snippets "Read your snippets"' });
+    const world = await openStreamsWorld(t, { store: 'memcache', idp, directives: 'MCPConsentRemember 720h native\nMCPSessionCache 1s\nMCPScope snippets "Read your snippets"' });
     const second = await secondNode(t, world);
     const [first, other] = world.provider.accounts;
     const [ann, bob] = [world.person(first), world.person(other)];
@@ -126,6 +126,18 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
         const { code } = await mine.authorize(ann);
         assert.equal((await mine.redeem(code)).status, 200);
         assert.deepEqual(Object.keys(listed(await connections(world, ann))).sort(), ['Notebook', 'Notebook two', 'Spare & <b>Co</b>']);
+    });
+
+    await t.test('a consent that is remembered in another browser counts no more once access was taken back', async () => {
+        const phone = world.person(first);
+        const client = await make('Phone', phone);
+        const again = () => phone.visit(client.authorizeUrl(), { pause: 'consent' });
+        assert.equal(typeof await again(), 'string', 'remembered: nobody is asked');
+        const page = await connections(world, ann);
+        assert.match((await press(ann, page, listed(page).Phone.form)).text, /Phone has no access any more/);
+        assert.equal((await again()).kind, 'consent', 'the person is asked anew');
+        assert.equal(typeof await phone.visit(client.authorizeUrl()), 'string');
+        assert.equal(typeof await again(), 'string', 'and remembered from then on');
     });
 
     await t.test('nobody else presses its buttons (CP-7)', async () => {
