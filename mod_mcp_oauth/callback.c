@@ -18,16 +18,10 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
-typedef struct {
-    mcp_authz_t authz;
-    mcp_upstream_request_t sent;
-    const mcp_provider_t *provider;
-} transaction_t;
+typedef mcp_transaction_t transaction_t;
 
-/* The transaction that the state and this browser's cookie agree on. OK, or the answer is sent and
- * DONE returned. */
-static int find_transaction(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
-                            transaction_t *tx)
+int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
+                         transaction_t *tx)
 {
     const char *cookie = state ? mcp_tx_get(r, conf, state) : NULL, *provider, *callback;
     unsigned char *used;
@@ -133,6 +127,39 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
                                : "the identity provider has to ask the person");
 }
 
+int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const transaction_t *tx,
+                  const mcp_identity_t *who)
+{
+    apr_status_t rv;
+
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
+                  mcp_log_text(r->pool, who->subject), tx->authz.client_key, tx->authz.resource);
+    mcp_event(r, MCP_EVENT_SIGN_IN,
+              &(mcp_event_t){ .outcome = "ok",
+                              .detail = NULL,
+                              .provider = tx->provider->name,
+                              .person = who->subject,
+                              .username = who->username,
+                              .client = tx->authz.client_key,
+                              .client_name = tx->authz.client_name,
+                              .resource = tx->authz.resource });
+    rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, tx->sent.state, strlen(tx->sent.state),
+                       apr_time_now() + MCP_TX_LIFETIME, "1", 1, r->pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      MCP_LOG(0238) "the sign-in for client=%s cannot be marked as done",
+                      tx->authz.client_key);
+        return mcp_authz_error(r, conf, &tx->authz,
+                               rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
+                               "the sign-in cannot be completed just now");
+    }
+    if (tx->authz.page) {
+        return mcp_login_done(r, conf, &tx->authz, who);
+    }
+    return mcp_sign_in_done(r, conf, &tx->authz, who);
+}
+
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
     const char *query = r->args ? r->args : "", *error, *code;
@@ -140,7 +167,6 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     transaction_t tx = { 0 };
     apr_array_header_t *form;
     mcp_result_t res = { 0 };
-    apr_status_t rv;
 
     if (r->method_number != M_GET || r->header_only) {
         apr_table_setn(r->headers_out, "Allow", "GET");
@@ -151,7 +177,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "the callback's query is malformed");
     }
-    if (find_transaction(r, conf, mcp_form_get(form, "state"), &tx) != OK) {
+    if (mcp_transaction_find(r, conf, mcp_form_get(form, "state"), &tx) != OK) {
         return OK;
     }
     error = mcp_form_get(form, "error");
@@ -182,30 +208,5 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                                                                   : "server_error",
                                "the identity provider did not complete the sign-in");
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
-                  mcp_log_text(r->pool, who.subject), tx.authz.client_key, tx.authz.resource);
-    mcp_event(r, MCP_EVENT_SIGN_IN,
-              &(mcp_event_t){ .outcome = "ok",
-                              .detail = NULL,
-                              .provider = tx.provider->name,
-                              .person = who.subject,
-                              .username = who.username,
-                              .client = tx.authz.client_key,
-                              .client_name = tx.authz.client_name,
-                              .resource = tx.authz.resource });
-    rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, tx.sent.state, strlen(tx.sent.state),
-                       apr_time_now() + MCP_TX_LIFETIME, "1", 1, r->pool);
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      MCP_LOG(0238) "the sign-in for client=%s cannot be marked as done",
-                      tx.authz.client_key);
-        return mcp_authz_error(r, conf, &tx.authz,
-                               rv == MCP_EDOWN ? "temporarily_unavailable" : "server_error",
-                               "the sign-in cannot be completed just now");
-    }
-    if (tx.authz.page) {
-        return mcp_login_done(r, conf, &tx.authz, &who);
-    }
-    return mcp_sign_in_done(r, conf, &tx.authz, &who);
+    return mcp_signed_in(r, conf, &tx, &who);
 }

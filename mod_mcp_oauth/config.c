@@ -174,6 +174,13 @@ const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const c
     return NULL;
 }
 
+const mcp_provider_t *mcp_provider_exactly(const mcp_oauth_conf_t *conf, const char *name)
+{
+    const mcp_provider_t *provider = name ? mcp_provider_by_name(conf, name) : NULL;
+
+    return provider && !strcmp(provider->name, name) ? provider : NULL;
+}
+
 const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf,
                                          const char *uri)
 {

@@ -64,6 +64,19 @@ static int path_is(const char *known, const char *path)
     return known[len] == '*' ? !strncmp(known, path, len) && path[len] : !strcmp(known, path);
 }
 
+/* Below "/signin/" only the names of providers are ours: a module that signs people in may have a
+ * place of its own there. */
+static int is_httpd_sign_in(const mcp_oauth_conf_t *conf, const char *path)
+{
+    static const char prefix[] = "/signin/";
+    const mcp_provider_t *provider = NULL;
+
+    if (!strncmp(path, prefix, sizeof(prefix) - 1)) {
+        provider = mcp_provider_exactly(conf, path + sizeof(prefix) - 1);
+    }
+    return provider && provider->kind == MCP_PROVIDER_HTTPD;
+}
+
 static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
                         const mcp_resource_t **resource)
 {
@@ -91,7 +104,7 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
             return endpoints[i].answer;
         }
     }
-    return NULL;
+    return is_httpd_sign_in(conf, r->uri + len) ? mcp_httpd_sign_in_handler : NULL;
 }
 
 /* Before mod_proxy, mod_alias and mod_rewrite, so that no mapping of the MCP server can take an

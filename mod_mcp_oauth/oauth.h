@@ -75,6 +75,9 @@ mcp_oauth_conf_t *mcp_oauth_conf(request_rec *r);
 /** The <MCPProvider> called @a name (which may be followed by "|", as in a subject), or NULL. */
 const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const char *name);
 
+/** The <MCPProvider> that is called exactly @a name (may be NULL), or NULL. */
+const mcp_provider_t *mcp_provider_exactly(const mcp_oauth_conf_t *conf, const char *name);
+
 /** What people are told a provider is: its label, and the host of its issuer. */
 const char *mcp_provider_title(apr_pool_t *p, const mcp_provider_t *provider);
 
@@ -309,6 +312,7 @@ int mcp_register_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf);
+int mcp_httpd_sign_in_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
@@ -371,6 +375,25 @@ const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name
 
 /** The scopes of a list in words, for pages: [{"text":, "name":, "optional":, "field": "s0"}] */
 json_t *mcp_scopes_model(const mcp_oauth_conf_t *conf, apr_pool_t *p, const char *scopes);
+
+/* A sign-in that is under way: what its cookie holds. */
+typedef struct {
+    mcp_authz_t authz;
+    mcp_upstream_request_t sent;
+    const mcp_provider_t *provider;
+} mcp_transaction_t;
+
+/**
+ * The transaction that the state and this browser's cookie agree on, and whose provider's callback
+ * this is. It can be used once.
+ * @return OK, or the answer is sent and DONE returned
+ */
+int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
+                         mcp_transaction_t *tx);
+
+/** The person is known: a code for the client. Returns OK. */
+int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
+                  const mcp_identity_t *who);
 
 /** The person said yes: go to the provider, or show the page to choose one (sign_in.c). */
 int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);

@@ -136,6 +136,12 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
                       mcp_log_text(x->r->pool, x->token.grant.subject));
         return HTTP_UNAUTHORIZED;
     }
+    if (provider->max_age && x->token.grant.issued + provider->max_age < apr_time_now()) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
+                      MCP_LOG(0277) "\"%s\" has to sign in again: MCPProviderMaxAge of %s",
+                      mcp_log_text(x->r->pool, x->token.grant.subject), provider->name);
+        return HTTP_UNAUTHORIZED;
+    }
     if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now())) {
         return OK;
     }

@@ -39,9 +39,18 @@ const char *mcp_provider_title(apr_pool_t *p, const mcp_provider_t *provider)
 const char *mcp_provider_callback(apr_pool_t *p, const mcp_oauth_conf_t *conf,
                                   const mcp_provider_t *provider)
 {
-    return provider == APR_ARRAY_IDX(conf->providers, 0, mcp_provider_t *)
-               ? "/oauth-callback"
-               : apr_pstrcat(p, "/oauth-callback/", provider->name, NULL);
+    if (provider->kind == MCP_PROVIDER_HTTPD) {
+        return apr_pstrcat(p, "/signin/", provider->name, NULL);
+    }
+    for (int i = 0; i < conf->providers->nelts; i++) {
+        const mcp_provider_t *first = APR_ARRAY_IDX(conf->providers, i, mcp_provider_t *);
+
+        if (first->kind != MCP_PROVIDER_HTTPD) {
+            return first == provider ? "/oauth-callback"
+                                     : apr_pstrcat(p, "/oauth-callback/", provider->name, NULL);
+        }
+    }
+    return "/oauth-callback";
 }
 
 /* ---- one provider ---- */
@@ -62,7 +71,10 @@ static int start(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provide
     sent.code_verifier = mcp_random_b64url(r->pool, 32); /* 43 characters (W17) */
     sent.prompt = authz->prompt;
     sent.login_hint = authz->login_hint;
-    if (mcp_upstream_authorize_url(r, provider, &sent, &url, &res) != OK) {
+    if (provider->kind == MCP_PROVIDER_HTTPD) {
+        url = apr_pstrcat(r->pool, sent.redirect_uri, "?state=", sent.state, NULL);
+    }
+    else if (mcp_upstream_authorize_url(r, provider, &sent, &url, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, MCP_LOG(0232) "sign-in at %s cannot begin: %s",
                       provider->name, mcp_detail(&res));
         return mcp_authz_error(r, conf, authz,
@@ -118,18 +130,12 @@ static const mcp_provider_t *by_hint(const mcp_oauth_conf_t *conf, const char *h
     return NULL;
 }
 
-static const mcp_provider_t *exactly(const mcp_oauth_conf_t *conf, const char *name)
-{
-    const mcp_provider_t *provider = name ? mcp_provider_by_name(conf, name) : NULL;
-
-    return provider && !strcmp(provider->name, name) ? provider : NULL;
-}
-
 static const mcp_provider_t *chosen_last(request_rec *r, const mcp_oauth_conf_t *conf)
 {
     const char *header = apr_table_get(r->headers_in, "Cookie");
 
-    return header ? exactly(conf, mcp_cookie_get(r->pool, header, LAST_COOKIE, conf->secure))
+    return header ? mcp_provider_exactly(conf,
+                                         mcp_cookie_get(r->pool, header, LAST_COOKIE, conf->secure))
                   : NULL;
 }
 
@@ -206,7 +212,7 @@ int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf)
         != OK) {
         return OK;
     }
-    provider = exactly(conf, mcp_form_get(form, "provider"));
+    provider = mcp_provider_exactly(conf, mcp_form_get(form, "provider"));
     if (!provider || !mcp_authz_read(conf, json, &authz)
         || !mcp_resource_by_uri(conf->shared, authz.resource)) {
         return mcp_page_error(

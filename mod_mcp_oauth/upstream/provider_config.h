@@ -55,6 +55,10 @@ mcp_provider_t *mcp_provider_of(cmd_parms *cmd, const char **why);
 const char *mcp_provider_read_ca(apr_pool_t *p, const char *path, const char **pem);
 
 const char *mcp_set_provider_preset(cmd_parms *cmd, void *dummy, const char *name, const char *arg);
+const char *mcp_set_provider_type(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_user(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_claim(cmd_parms *cmd, void *dummy, const char *name, const char *arg);
+const char *mcp_set_provider_max_age(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_label(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_domains(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_issuer(cmd_parms *cmd, void *dummy, const char *arg);
@@ -77,11 +81,19 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
                      "section: where people sign in"), \
         AP_INIT_TAKE12("MCPProviderPreset", mcp_set_provider_preset, (void *)(mod), RSRC_CONF, \
                        "product whose settings are known, and its host or tenant"), \
+        AP_INIT_TAKE1("MCPProviderType", mcp_set_provider_type, (void *)(mod), RSRC_CONF, \
+                      "oidc, or httpd: its own authentication"), \
+        AP_INIT_TAKE1("MCPProviderUser", mcp_set_provider_user, (void *)(mod), RSRC_CONF, \
+                      "expression that names the person, instead of httpd's user"), \
+        AP_INIT_TAKE2("MCPProviderClaim", mcp_set_provider_claim, (void *)(mod), RSRC_CONF, \
+                      "claim, and the expression that has its value"), \
+        AP_INIT_TAKE1("MCPProviderMaxAge", mcp_set_provider_max_age, (void *)(mod), RSRC_CONF, \
+                      "after how long people have to sign in again"), \
         AP_INIT_TAKE1("MCPProviderLabel", mcp_set_provider_label, (void *)(mod), RSRC_CONF, \
                       "what people know the provider by"), \
-        AP_INIT_ITERATE("MCPProviderDomains", mcp_set_provider_domains, (void *)(mod), RSRC_CONF,          \
-                    "mail domains whose people sign in there"),                                        \
-    AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF, \
+        AP_INIT_ITERATE("MCPProviderDomains", mcp_set_provider_domains, (void *)(mod), RSRC_CONF, \
+                        "mail domains whose people sign in there"), \
+        AP_INIT_TAKE1("MCPProviderIssuer", mcp_set_provider_issuer, (void *)(mod), RSRC_CONF, \
                       "issuer URL of the provider"), \
         AP_INIT_TAKE1("MCPProviderClientID", mcp_set_provider_client_id, (void *)(mod), RSRC_CONF, \
                       "client_id of this gateway at the provider"), \

@@ -11,6 +11,7 @@
 #include "mcp_util.h"
 
 #define DEFAULT_SCOPE "openid profile email offline_access"
+#define UNASKED_AGE apr_time_from_sec(30 * 86400)
 #define CALL_TIMEOUT apr_time_from_sec(10)
 
 static const char *const default_claims[] = { "name", "email", "preferred_username",
@@ -46,7 +47,18 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
 {
     const char *what = NULL;
 
-    if (!provider->issuer) {
+    if (provider->kind == MCP_PROVIDER_HTTPD) {
+        if (provider->issuer || provider->client_id || provider->secret_ref || provider->auth_method
+            || provider->scope_set || provider->claims || provider->subject_claims) {
+            what = "MCPProviderType httpd asks no provider: it takes MCPProviderLabel, "
+                   "MCPProviderUser, MCPProviderClaim, MCPProviderUsernameClaim, "
+                   "MCPProviderDomains and MCPProviderMaxAge";
+        }
+    }
+    else if (provider->user || provider->httpd_claims) {
+        what = "MCPProviderUser and MCPProviderClaim need MCPProviderType httpd";
+    }
+    else if (!provider->issuer) {
         what = "no issuer is set: add MCPProviderIssuer https://login.example.com";
     }
     else if (!provider->client_id) {
@@ -121,6 +133,17 @@ static void apply_defaults(apr_pool_t *p, mcp_provider_t *provider)
 {
     mcp_url_t url;
 
+    if (provider->max_age < 0) { /* nobody is asked at a refresh: see MCPProviderMaxAge */
+        provider->max_age = provider->kind == MCP_PROVIDER_HTTPD ? UNASKED_AGE : 0;
+    }
+    if (provider->kind == MCP_PROVIDER_HTTPD) {
+        provider->scope = "";
+        provider->claims = apr_array_make(p, 4, sizeof(const char *));
+        for (int i = 0; provider->httpd_claims && i < provider->httpd_claims->nelts; i++) {
+            APR_ARRAY_PUSH(provider->claims, const char *) =
+                APR_ARRAY_IDX(provider->httpd_claims, i, mcp_httpd_claim_t).name;
+        }
+    }
     if (!provider->claims) {
         provider->claims = provider->preset_claims;
     }
@@ -135,7 +158,9 @@ static void apply_defaults(apr_pool_t *p, mcp_provider_t *provider)
     }
     if (!provider->label) {
         provider->label =
-            mcp_url_parse(p, provider->issuer, &url) == APR_SUCCESS ? url.host : provider->name;
+            provider->issuer && mcp_url_parse(p, provider->issuer, &url) == APR_SUCCESS
+                ? url.host
+                : provider->name;
     }
 }
 
@@ -171,6 +196,7 @@ const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args)
     provider->scope = DEFAULT_SCOPE;
     provider->auth_params = apr_table_make(cmd->pool, 4);
     provider->timeout = CALL_TIMEOUT;
+    provider->max_age = -1;
     conf->section = provider;
     err = walk_preset(cmd, provider, children);
     if (!err) {

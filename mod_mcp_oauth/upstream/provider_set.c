@@ -7,12 +7,15 @@
 #include <apr_file_io.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <http_log.h>
 
 #include "id_token.h"
 #include "mcp_secret.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
 #include "upstream_impl.h"
+
+APLOG_USE_MODULE(mcp_oauth);
 
 #define CA_MAX (4 * 1024 * 1024)
 #define LABEL_MAX 60
@@ -39,6 +42,93 @@ const char *mcp_set_provider_preset(cmd_parms *cmd, void *dummy, const char *nam
         provider->preset = name; /* its directives came before this one: provider_section.c */
     }
     return why;
+}
+
+const char *mcp_set_provider_type(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    if (!provider) {
+        return why;
+    }
+    if (!strcmp(arg, "oidc")) {
+        provider->kind = MCP_PROVIDER_OIDC;
+    }
+    else if (!strcmp(arg, "httpd")) {
+        provider->kind = MCP_PROVIDER_HTTPD;
+    }
+    else {
+        return "MCPProviderType takes oidc or httpd";
+    }
+    return NULL;
+}
+
+/* An expression with a text as its value. NULL with *why set. */
+static ap_expr_info_t *text_expression(cmd_parms *cmd, const char *arg, const char **why)
+{
+    const char *err = NULL;
+    ap_expr_info_t *expr = ap_expr_parse_cmd(cmd, arg, AP_EXPR_FLAG_STRING_RESULT, &err, NULL);
+
+    if (err) {
+        *why = apr_psprintf(cmd->pool, "%s: \"%s\" is no expression: %s", cmd->cmd->name, arg, err);
+        return NULL;
+    }
+    return expr;
+}
+
+const char *mcp_set_provider_user(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    if (provider) {
+        provider->user = text_expression(cmd, arg, &why);
+    }
+    return why;
+}
+
+const char *mcp_set_provider_claim(cmd_parms *cmd, void *dummy, const char *name, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+    mcp_httpd_claim_t *claim;
+
+    why = provider ? plain_text(cmd, name, 128) : why;
+    if (why) {
+        return why;
+    }
+    if (strpbrk(name, "\"\\") || !strcmp(name, MCP_CLAIMS_OVERAGE)) {
+        return apr_psprintf(cmd->pool, "MCPProviderClaim takes the name of a claim; \"%s\" is none",
+                            name);
+    }
+    if (!provider->httpd_claims) {
+        provider->httpd_claims = apr_array_make(cmd->pool, 4, sizeof(mcp_httpd_claim_t));
+    }
+    claim = apr_array_push(provider->httpd_claims);
+    claim->name = name;
+    claim->value = text_expression(cmd, arg, &why);
+    return why;
+}
+
+const char *mcp_set_provider_max_age(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    if (!provider) {
+        return why;
+    }
+    if (!strcmp(arg, "none")) {
+        provider->max_age = 0;
+        return NULL;
+    }
+    if (ap_timeout_parameter_parse(arg, &provider->max_age, "s") != APR_SUCCESS
+        || provider->max_age < apr_time_from_sec(2)
+        || provider->max_age > apr_time_from_sec(366 * 86400)) {
+        return "MCPProviderMaxAge takes a duration of up to 8784h, or none";
+    }
+    return NULL;
 }
 
 const char *mcp_set_provider_label(cmd_parms *cmd, void *dummy, const char *arg)

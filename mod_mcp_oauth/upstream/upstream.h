@@ -6,13 +6,30 @@
 
 #include <httpd.h>
 #include <http_config.h>
+#include <ap_expr.h>
 #include <jansson.h>
 
 #include "mcp_result.h"
 
+/* Who signs people in, and how. */
+typedef enum {
+    MCP_PROVIDER_OIDC,  /* OpenID Connect: discovery, id_token */
+    MCP_PROVIDER_HTTPD, /* whatever httpd's own modules demand at ISSUER/signin/NAME */
+} mcp_provider_kind_e;
+
+/* MCPProviderClaim: a claim that httpd knows. */
+typedef struct {
+    const char *name;
+    ap_expr_info_t *value;
+} mcp_httpd_claim_t;
+
 /* One <MCPProvider NAME> section. Secrets are references until mcp_upstream_post_config() reads them. */
 typedef struct {
     const char *name;            /* section's name; part of the subject */
+    mcp_provider_kind_e kind;    /* MCPProviderType */
+    ap_expr_info_t *user;   /* MCPProviderUser: of MCP_PROVIDER_HTTPD; NULL: r->user */
+    apr_array_header_t *httpd_claims; /* MCPProviderClaim: mcp_httpd_claim_t; NULL none */
+    apr_interval_time_t max_age; /* MCPProviderMaxAge: of a sign-in, however often it is refreshed; 0 no limit */
     const char *preset;          /* MCPProviderPreset, NULL when none */
     const char *label;           /* MCPProviderLabel: for people; default the issuer's host */
     const char *issuer;          /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */

@@ -78,6 +78,10 @@ TABLE
 check                        pc:check
 chromium                     chromium
 clang                        clang
+slapd                        slapd
+ldap-utils                   ldapadd
+apache2-utils                htpasswd
+libapache2-mod-auth-openidc  /usr/lib/apache2/modules/mod_auth_openidc.so
 TABLE
         ;;
     bench)
@@ -146,7 +150,7 @@ mcp_apt_install() {
     status=$?
     [ $made -eq 0 ] || mcp_root rm -f $policy
     if [ $status -eq 0 ] && [ -d /run/systemd/system ]; then
-        for unit in memcached redis-server; do
+        for unit in memcached redis-server slapd; do
             case " $* " in *" $unit "*) units+=("$unit") ;; esac
         done
         [ ${#units[@]} -eq 0 ] || mcp_root systemctl disable --now "${units[@]}" || true
