@@ -71,6 +71,10 @@ static int start(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provide
     sent.code_verifier = mcp_random_b64url(r->pool, 32); /* 43 characters (W17) */
     sent.prompt = authz->prompt;
     sent.login_hint = authz->login_hint;
+    if (provider->kind == MCP_PROVIDER_HTTPD && authz->prompt && !strcmp(authz->prompt, "none")) {
+        return mcp_authz_error(r, conf, authz, "login_required",
+                               "the person has to be asked to sign in");
+    }
     if (provider->kind == MCP_PROVIDER_HTTPD) {
         url = apr_pstrcat(r->pool, sent.redirect_uri, "?state=", sent.state, NULL);
     }

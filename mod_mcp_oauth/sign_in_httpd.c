@@ -22,14 +22,18 @@ APLOG_USE_MODULE(mcp_oauth);
 
 #define USER_MAX 255
 
-/* Has somebody vouched for the person: one of httpd's modules that was asked to, or a CA of ours?
- */
+/* Has somebody vouched for the person: one of httpd's modules that was asked to, or a CA of ours? */
 static int is_protected(request_rec *r)
 {
+    char *user = r->user;
     const char *verified;
+    int required;
 
-    if (ap_some_authn_required(r)) {
-        return r->user && r->ap_auth_type && apr_cstr_casecmp(r->ap_auth_type, "MCP");
+    r->user = NULL; /* would nobody have come through? */
+    required = ap_some_authn_required(r);
+    r->user = user;
+    if (required) {
+        return user && r->ap_auth_type && apr_cstr_casecmp(r->ap_auth_type, "MCP");
     }
     verified = ap_ssl_var_lookup(r->pool, r->server, r->connection, r, "SSL_CLIENT_VERIFY");
     return verified && !strcmp(verified, "SUCCESS");

@@ -175,7 +175,9 @@ export class Person {
                 response = await this.go(next);
                 continue;
             }
-            if (response.status !== 200) return this.fail(`answered ${response.status}`, response);
+            // a sign-in form may come with 401 where no header asks the browser itself
+            const form = response.status === 401 && !response.headers['www-authenticate'];
+            if (response.status !== 200 && !form) return this.fail(`answered ${response.status}`, response);
             const found = this.read(response, { consent, choose });
             if (!found) return this.fail('has nothing to press', response);
             if (found.kind === pause) return { ...response, ...found };
