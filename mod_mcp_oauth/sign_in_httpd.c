@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /signin/NAME: httpd itself is the provider. The administrator protects this location with
+/* The sign-in at /signin/NAME: httpd itself is the provider. The administrator protects this location with
  * whatever httpd has; who comes through is known, and the transaction of this browser goes on. It
  * is not taken on trust that the location is protected (design principle 8).
  */

@@ -281,14 +281,6 @@ suite('httpd as the provider', options, async (it, world) => {
         assert.equal((await person.go(`${world.base}/signin/basic?state=x`, { method: 'PUT' })).status, 405);
     });
 
-    await it('a sign-in cannot be done without asking (prompt=none)', async () => {
-        const person = new Surfer(fritz);
-        assert.ok((await client.authorize(person, {}, { choose: 'basic' })).code);
-        const answer = await client.authorize(person, { prompt: 'none' }, { choose: 'basic' });
-        assert.equal(answer.code, undefined);
-        assert.match(answer.error, /^(login|interaction)_required$/);
-    });
-
     await it('refreshes until MCPProviderMaxAge, then the person has to sign in again', async () => {
         const { tokens } = await session(fritz, 'basic', {});
         const second = await client.refresh(tokens.refresh_token);
@@ -313,7 +305,7 @@ suite('httpd as the provider', options, async (it, world) => {
             ['MCPProviderIssuer https://x.example\nMCPProviderClientID x\nMCPProviderUser x', /need MCPProviderType httpd/],
         ]) {
             await world.httpd.configure(`${site(world)}\n<MCPProvider extra>\n${lines}\n</MCPProvider>`);
-            const { code, output } = world.httpd.configtest();
+            const { code, output } = await world.httpd.configtest();
             assert.equal(code === 0, message === null, output);
             if (message) assert.match(output, message);
         }
