@@ -24,7 +24,7 @@ int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback)
 
 int mcp_provider_is_loopback(const mcp_provider_t *provider)
 {
-    return !strncmp(provider->issuer, "http:", 5); /* http elsewhere is refused by MCPProviderIssuer */
+    return provider->issuer && !strncmp(provider->issuer, "http:", 5); /* http elsewhere is refused by MCPProviderIssuer */
 }
 
 /* An endpoint's URL, or NULL with *why set. */
@@ -115,13 +115,29 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     return doc;
 }
 
+/* What would be discovered, of a provider without discovery. The secret goes into the form, as GitHub
+ * documents it, unless MCPProviderAuthMethod says otherwise. */
+static const mcp_discovery_t *written(apr_pool_t *p, const mcp_provider_t *provider)
+{
+    mcp_discovery_t *doc = apr_pcalloc(p, sizeof(*doc));
+
+    doc->authorization_endpoint = provider->authorization_endpoint;
+    doc->token_endpoint = provider->token_endpoint;
+    return doc;
+}
+
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res)
 {
-    apr_size_t len = strlen(provider->issuer);
+    apr_size_t len;
     const void *found;
     const char *url;
     int rc;
 
+    if (provider->kind == MCP_PROVIDER_OAUTH2) {
+        *doc = written(r->pool, provider);
+        return OK;
+    }
+    len = strlen(provider->issuer);
     if (len && provider->issuer[len - 1] == '/') { /* section 4.1 */
         len--;
     }

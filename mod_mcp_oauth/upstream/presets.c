@@ -58,12 +58,28 @@ static const mcp_preset_line_t entra[] = {
     { NULL, NULL },
 };
 
+/* OAuth 2.0 alone. A login can be given up and taken by somebody else, the number never is. */
+static const mcp_preset_line_t github[] = {
+    { "MCPProviderType", "oauth2" },
+    { "MCPProviderLabel", "GitHub" },
+    { "MCPProviderIssuer", "https://github.com/login/oauth" },
+    { "MCPProviderAuthorizationEndpoint", "https://github.com/login/oauth/authorize" },
+    { "MCPProviderTokenEndpoint", "https://github.com/login/oauth/access_token" },
+    { "MCPProviderUserinfoEndpoint", "https://api.github.com/user" },
+    { "MCPProviderScope", "read:user" },
+    { "MCPProviderSubjectClaim", "id" },
+    { "MCPProviderUsernameClaim", "login" },
+    { "MCPProviderClaims", "login name email company" },
+    { NULL, NULL },
+};
+
 static const mcp_preset_t presets[] = {
     { "entra", "the tenant's id", entra },
     { "google", NULL, google },
     { "okta", "a host such as example.okta.com, or example.okta.com/oauth2/default", okta },
     { "auth0", "a host such as example.eu.auth0.com", auth0 },
     { "keycloak", "host and realm, such as sso.example.com/realms/corp", keycloak },
+    { "github", NULL, github },
 };
 
 #define PRESETS (sizeof(presets) / sizeof(*presets))

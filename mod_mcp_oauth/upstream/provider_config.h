@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     const char *name;
     const char
-        *argument;                  /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
+        *argument; /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
     const mcp_preset_line_t *lines; /* ends with a NULL directive */
 } mcp_preset_t;
 
@@ -56,6 +56,9 @@ const char *mcp_provider_read_ca(apr_pool_t *p, const char *path, const char **p
 
 const char *mcp_set_provider_preset(cmd_parms *cmd, void *dummy, const char *name, const char *arg);
 const char *mcp_set_provider_type(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_authorization(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_token(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_userinfo(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_user(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_claim(cmd_parms *cmd, void *dummy, const char *name, const char *arg);
 const char *mcp_set_provider_max_age(cmd_parms *cmd, void *dummy, const char *arg);
@@ -83,6 +86,12 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
                        "product whose settings are known, and its host or tenant"), \
         AP_INIT_TAKE1("MCPProviderType", mcp_set_provider_type, (void *)(mod), RSRC_CONF, \
                       "oidc, or httpd: its own authentication"), \
+        AP_INIT_TAKE1("MCPProviderAuthorizationEndpoint", mcp_set_provider_authorization, \
+                      (void *)(mod), RSRC_CONF, "URL, of a provider without discovery"), \
+        AP_INIT_TAKE1("MCPProviderTokenEndpoint", mcp_set_provider_token, (void *)(mod), \
+                      RSRC_CONF, "URL, of a provider without discovery"), \
+        AP_INIT_TAKE1("MCPProviderUserinfoEndpoint", mcp_set_provider_userinfo, (void *)(mod), \
+                      RSRC_CONF, "URL, of a provider without discovery"), \
         AP_INIT_TAKE1("MCPProviderUser", mcp_set_provider_user, (void *)(mod), RSRC_CONF, \
                       "expression that names the person, instead of httpd's user"), \
         AP_INIT_TAKE2("MCPProviderClaim", mcp_set_provider_claim, (void *)(mod), RSRC_CONF, \

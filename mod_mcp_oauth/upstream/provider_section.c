@@ -58,7 +58,19 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
     else if (provider->user || provider->httpd_claims) {
         what = "MCPProviderUser and MCPProviderClaim need MCPProviderType httpd";
     }
-    else if (!provider->issuer) {
+    else if (provider->kind == MCP_PROVIDER_OAUTH2
+             && (!provider->authorization_endpoint || !provider->token_endpoint
+                 || !provider->userinfo_endpoint
+                 || !(provider->subject_claims || provider->preset_subject))) {
+        what = "MCPProviderType oauth2 needs MCPProviderAuthorizationEndpoint, "
+               "MCPProviderTokenEndpoint, MCPProviderUserinfoEndpoint and MCPProviderSubjectClaim";
+    }
+    else if (provider->kind == MCP_PROVIDER_OIDC
+             && (provider->authorization_endpoint || provider->token_endpoint
+                 || provider->userinfo_endpoint)) {
+        what = "endpoints are discovered; to name them by hand is for MCPProviderType oauth2";
+    }
+    else if (!provider->issuer && provider->kind == MCP_PROVIDER_OIDC) {
         what = "no issuer is set: add MCPProviderIssuer https://login.example.com";
     }
     else if (!provider->client_id) {
@@ -76,7 +88,7 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
         what =
             "MCPProviderAuthMethod none uses no secret: remove MCPProviderClientSecret or the method";
     }
-    else if (!mcp_list_has(provider->scope, "openid")) {
+    else if (provider->kind == MCP_PROVIDER_OIDC && !mcp_list_has(provider->scope, "openid")) {
         what =
             "MCPProviderScope takes scopes with openid among them: it is what brings the person's identity";
     }
@@ -134,7 +146,10 @@ static void apply_defaults(apr_pool_t *p, mcp_provider_t *provider)
     mcp_url_t url;
 
     if (provider->max_age < 0) { /* nobody is asked at a refresh: see MCPProviderMaxAge */
-        provider->max_age = provider->kind == MCP_PROVIDER_HTTPD ? UNASKED_AGE : 0;
+        provider->max_age = provider->kind == MCP_PROVIDER_OIDC ? 0 : UNASKED_AGE;
+    }
+    if (provider->kind == MCP_PROVIDER_OAUTH2 && !provider->scope_set) {
+        provider->scope = "";
     }
     if (provider->kind == MCP_PROVIDER_HTTPD) {
         provider->scope = "";

@@ -55,13 +55,53 @@ const char *mcp_set_provider_type(cmd_parms *cmd, void *dummy, const char *arg)
     if (!strcmp(arg, "oidc")) {
         provider->kind = MCP_PROVIDER_OIDC;
     }
+    else if (!strcmp(arg, "oauth2")) {
+        provider->kind = MCP_PROVIDER_OAUTH2;
+    }
     else if (!strcmp(arg, "httpd")) {
         provider->kind = MCP_PROVIDER_HTTPD;
     }
     else {
-        return "MCPProviderType takes oidc or httpd";
+        return "MCPProviderType takes oidc, oauth2 or httpd";
     }
     return NULL;
+}
+
+/* A URL of a provider without discovery. */
+static const char *endpoint(cmd_parms *cmd, const char *arg, const char **url)
+{
+    if (!mcp_upstream_url_ok(cmd->pool, arg, 1)) {
+        return apr_psprintf(cmd->pool,
+                            "%s takes an https URL without fragment (http only on "
+                            "loopback): \"%s\" is none",
+                            cmd->cmd->name, arg);
+    }
+    *url = arg;
+    return NULL;
+}
+
+const char *mcp_set_provider_authorization(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    return provider ? endpoint(cmd, arg, &provider->authorization_endpoint) : why;
+}
+
+const char *mcp_set_provider_token(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    return provider ? endpoint(cmd, arg, &provider->token_endpoint) : why;
+}
+
+const char *mcp_set_provider_userinfo(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *why;
+    mcp_provider_t *provider = mcp_provider_of(cmd, &why);
+
+    return provider ? endpoint(cmd, arg, &provider->userinfo_endpoint) : why;
 }
 
 /* An expression with a text as its value. NULL with *why set. */

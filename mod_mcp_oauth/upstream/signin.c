@@ -30,7 +30,9 @@ static const char *scope_for(apr_pool_t *p, const mcp_provider_t *provider, cons
 int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *in,
                                char **url, mcp_result_t *res)
 {
-    int guarded = !mcp_cache_is_fresh(provider->state->discovery), rc = OK;
+    int guarded = provider->kind == MCP_PROVIDER_OIDC
+                  && !mcp_cache_is_fresh(provider->state->discovery),
+        rc = OK;
     apr_table_t *params = apr_table_make(r->pool, 12);
     const mcp_discovery_t *doc = NULL;
 
@@ -50,9 +52,13 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
     apr_table_setn(params, "response_type", "code");
     apr_table_setn(params, "client_id", provider->client_id);
     apr_table_setn(params, "redirect_uri", in->redirect_uri);
-    apr_table_setn(params, "scope", scope_for(r->pool, provider, doc));
+    if (*provider->scope) {
+        apr_table_setn(params, "scope", scope_for(r->pool, provider, doc));
+    }
     apr_table_setn(params, "state", in->state);
-    apr_table_setn(params, "nonce", in->nonce);
+    if (provider->kind == MCP_PROVIDER_OIDC) {
+        apr_table_setn(params, "nonce", in->nonce);
+    }
     apr_table_setn(params, "code_challenge", mcp_sha256_b64url(r->pool, in->code_verifier));
     apr_table_setn(params, "code_challenge_method", "S256");
     apr_table_overlap(params, provider->auth_params, APR_OVERLAP_TABLES_SET);
@@ -131,7 +137,7 @@ static void keep_tokens(const mcp_token_answer_t *answer, mcp_identity_t *identi
 static int check_iss(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *iss,
                      mcp_result_t *res)
 {
-    if (iss ? !strcmp(iss, provider->issuer) : !doc->iss_parameter) {
+    if (!provider->issuer || (iss ? !strcmp(iss, provider->issuer) : !doc->iss_parameter)) {
         return OK;
     }
     return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the answer is not the identity provider's",
@@ -169,6 +175,16 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
         return res->status = strcmp(res->error, "invalid_grant") ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST;
     }
     if (rc != OK) {
+        return rc;
+    }
+    if (provider->kind == MCP_PROVIDER_OAUTH2) {
+        rc = mcp_userinfo(r, provider, answer.access_token, &claims, res);
+        if (rc == OK) {
+            rc = describe(r->pool, provider, claims, NULL, identity, res);
+        }
+        if (rc == OK) {
+            keep_tokens(&answer, identity);
+        }
         return rc;
     }
     if (!answer.id_token) {
@@ -230,7 +246,7 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     if (!identity->refresh_token) { /* the old one goes on (RFC 6749 section 6, E10) */
         identity->refresh_token = refresh_token;
     }
-    if (!answer.id_token) {
+    if (provider->kind != MCP_PROVIDER_OIDC || !answer.id_token) {
         return OK;
     }
     rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);

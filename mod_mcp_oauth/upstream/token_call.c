@@ -67,13 +67,16 @@ static int in(const char *word, const char *const *list)
 static int refused(const mcp_fetched_t *got, const char *error, const char *log, apr_pool_t *p, mcp_result_t *res)
 {
     /* The person has to sign in again, or is not let in: a refresh is over, a sign-in did not succeed. */
-    static const char *const over[] = { "invalid_grant", "interaction_required", "login_required",
+    static const char *const over[] = { "invalid_grant", "bad_verification_code", "bad_refresh_token", "interaction_required", "login_required",
                                         "consent_required", "access_denied", NULL };
-    static const char *const setup[] = { "invalid_client", "unauthorized_client", "invalid_scope",
+    /* GitHub has words of its own */
+    static const char *const grant[] = { "invalid_grant", "bad_verification_code",
+                                         "bad_refresh_token", NULL };
+    static const char *const setup[] = { "invalid_client", "incorrect_client_credentials", "redirect_uri_mismatch", "unauthorized_client", "invalid_scope",
                                          "unsupported_grant_type", NULL };
 
     if (in(error, over)) {
-        return mcp_fail(res, HTTP_UNAUTHORIZED, strcmp(error, "invalid_grant") ? "access_denied" : error,
+        return mcp_fail(res, HTTP_UNAUTHORIZED, in(error, grant) ? "invalid_grant" : "access_denied",
                         "the identity provider does not honour the sign-in", log);
     }
     if (got->status >= 500 || got->status == HTTP_TOO_MANY_REQUESTS

@@ -14,6 +14,7 @@
 /* Who signs people in, and how. */
 typedef enum {
     MCP_PROVIDER_OIDC,  /* OpenID Connect: discovery, id_token */
+    MCP_PROVIDER_OAUTH2, /* OAuth 2.0 alone: endpoints by directive, the person from an endpoint */
     MCP_PROVIDER_HTTPD, /* whatever httpd's own modules demand at ISSUER/signin/NAME */
 } mcp_provider_kind_e;
 
@@ -33,6 +34,9 @@ typedef struct {
     const char *preset;          /* MCPProviderPreset, NULL when none */
     const char *label;           /* MCPProviderLabel: for people; default the issuer's host */
     const char *issuer;          /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */
+    const char *authorization_endpoint; /* of MCP_PROVIDER_OAUTH2 */
+    const char *token_endpoint;
+    const char *userinfo_endpoint;
     const char *client_id;       /* MCPProviderClientID */
     const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
     const char *secret;          /* the value, after post_config */

@@ -144,6 +144,12 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
                    const apr_table_t *params, const char *const *secrets, mcp_token_answer_t *answer,
                    mcp_result_t *res);
 
+/* ---- userinfo.c ---- */
+
+/** What the provider says of the person who has @a access_token. @return OK, 403, 502 or 503 */
+int mcp_userinfo(request_rec *r, const mcp_provider_t *provider, const char *access_token,
+                 json_t **claims, mcp_result_t *res);
+
 /* ---- provider.c ---- */
 
 /* What a child keeps of a provider. */
