@@ -297,7 +297,7 @@ suite('httpd as the provider', options, async (it, world) => {
     await it('what configtest says', async () => {
         for (const [lines, message] of [
             ['MCPProviderType httpd', null],
-            ['MCPProviderType http', /MCPProviderType takes oidc or httpd/],
+            ['MCPProviderType http', /MCPProviderType takes oidc, oauth2 or httpd/],
             ['MCPProviderType httpd\nMCPProviderClientID x', /MCPProviderType httpd asks no provider/],
             ['MCPProviderType httpd\nMCPProviderUser "%{nofunction:x"', /MCPProviderUser: .* is no expression/],
             ['MCPProviderType httpd\nMCPProviderClaim mcp_overage x', /takes the name of a claim/],
