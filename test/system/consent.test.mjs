@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { headerLines, request } from './lib/http.mjs';
 import { Httpd } from './lib/httpd.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
-import { isAnswer } from './lib/person.mjs';
+import { forms, isAnswer } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 import { defaultSite, keyLine } from './lib/world.mjs';
@@ -302,6 +302,25 @@ suite('consent is remembered', {
         const thief = world.person(bob);
         thief.jar.set(base, COOKIE, good);
         assert.equal(asked(await go(thief, { pause: 'consent' })), '/oauth-callback');
+    });
+
+    await it('access that was taken back at one browser is asked for again at another that remembers it (W11)', async () => {
+        const [desk, phone] = [world.person(alice), world.person(alice)];
+        const taken = await make({ name: 'Taken back' });
+        for (const person of [desk, phone]) {
+            const { answer } = await go(person, {}, {}, taken);
+            assert.equal((await taken.redeem(answer.code)).status, 200);
+        }
+        assert.equal(asked(await go(phone, {}, {}, taken)), '');
+        const { response } = await walk(desk, `${base}/connections`);
+        const section = response.text.split('<section class="connection">').find((text) => /<h2>(<bdi>)?Taken back/.test(text));
+        const [form] = forms(section);
+        const done = await desk.submit(response, form, {}, form.buttons[0]);
+        assert.ok([200, 303].includes(done.status), String(done.status));
+        assert.equal(asked(await go(phone, {}, {}, taken)), '/oauth-callback');
+        await sleep(1000); // what was given counts by seconds
+        await go(phone, {}, { prompt: 'consent' }, taken);
+        assert.equal(asked(await go(phone, {}, {}, taken)), '', 'and what she gives now counts again');
     });
 
     await it('tabs left behind never make more cookies than httpd takes, whatever others are there (T10, T46)', async () => {
