@@ -3,21 +3,16 @@
 
 #include "mcp_secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <apr_file_io.h>
 #include <apr_strings.h>
-#include <apr_time.h>
 #include <openssl/crypto.h>
 
-#define EXEC_SECONDS 10
+#include "mcp_command.h"
+
+#define EXEC_TIMEOUT apr_time_from_sec(10)
 
 typedef struct {
     char *text;
@@ -127,132 +122,55 @@ static const char *load_file(apr_pool_t *p, const char *path, char *text)
     return error;
 }
 
-/* Start `/bin/sh -c command` in a process group of its own, so that all of it can be ended; its output comes from
- * *out. Plain fork: post_config runs in the parent, which has no threads. */
-static pid_t start(const char *command, int *out)
-{
-    int ends[2];
-    pid_t pid;
-
-    if (pipe(ends)) {
-        return -1;
-    }
-    pid = fork();
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDONLY);
-
-        setpgid(0, 0);
-        dup2(null, 0);
-        dup2(ends[1], 1);
-        if (ends[0] > 2) {
-            close(ends[0]);
-        }
-        if (ends[1] > 2) {
-            close(ends[1]);
-        }
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
-        return -1;
-    }
-    setpgid(pid, pid); /* in both processes: whichever runs first */
-    *out = ends[0];
-    return pid;
-}
-
-/* Milliseconds until @a deadline, 0 when it has passed. */
-static int left(apr_time_t deadline)
-{
-    apr_time_t now = apr_time_now();
-
-    return now < deadline ? (int)apr_time_as_msec(deadline - now) + 1 : 0;
-}
-
-/* Everything that comes from @a fd until its end. NULL or why not. */
-static const char *read_all(int fd, char *text, apr_time_t deadline)
-{
-    apr_size_t len = 0;
-
-    for (;;) {
-        struct pollfd poller = { fd, POLLIN, 0 };
-        int ready = poll(&poller, 1, left(deadline));
-        ssize_t got;
-
-        if (ready < 0 && errno == EINTR) {
-            continue;
-        }
-        if (ready <= 0) {
-            return "did not end in time";
-        }
-        got = read(fd, text + len, MCP_SECRET_MAX - len);
-        if (got < 0 && errno != EINTR) {
-            return "could not be read";
-        }
-        if (got == 0) {
-            return memchr(text, '\0', len) ? "printed a NUL byte" : (len == MCP_SECRET_MAX ? "printed too much" : NULL);
-        }
-        len += got > 0 ? (apr_size_t)got : 0;
-    }
-}
-
 static const char *load_exec(apr_pool_t *p, const char *ref, char *text)
 {
-    apr_time_t deadline = apr_time_now() + apr_time_from_sec(EXEC_SECONDS);
-    int out = -1, status = 0;
-    pid_t pid = start(ref + 5, &out), ended;
-    const char *error;
+    const char *error = mcp_command_read(ref + 5, text, MCP_SECRET_MAX, EXEC_TIMEOUT);
 
-    if (pid < 0) {
-        return apr_psprintf(p, "cannot start %s", ref);
-    }
-    error = read_all(out, text, deadline);
-    close(out);
-    while (!error && (ended = waitpid(pid, &status, WNOHANG)) != pid) {
-        if (ended < 0 && errno != EINTR) {
-            error = "could not be waited for";
-        }
-        else if (!left(deadline)) {
-            error = "did not end in time";
-        }
-        else {
-            apr_sleep(5000);
-        }
-    }
-    if (error) {
-        kill(-pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
-    }
-    else if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-        error = "failed";
-    }
     return error ? apr_psprintf(p, "%s: the command %s", ref, error) : NULL;
 }
 
-const char *mcp_secret_load(apr_pool_t *p, const char *ref, const char **value)
+/* The text behind a reference, as it is. NULL or why not. */
+static const char *load(apr_pool_t *p, const char *ref, char **text)
 {
-    const char *error = mcp_secret_check(p, ref);
-    const char *env;
-    char *text;
+    const char *error = mcp_secret_check(p, ref), *env;
 
     if (error) {
         return error;
     }
-    text = wiped_buffer(p, MCP_SECRET_MAX + 1);
+    *text = wiped_buffer(p, MCP_SECRET_MAX + 1);
     if (!strncmp(ref, "file:", 5)) {
-        error = load_file(p, ref + 5, text);
+        return load_file(p, ref + 5, *text);
     }
-    else if (!strncmp(ref, "exec:", 5)) {
-        error = load_exec(p, ref, text);
+    if (!strncmp(ref, "exec:", 5)) {
+        return load_exec(p, ref, *text);
     }
-    else if (!(env = getenv(ref + 4))) {
-        error = apr_psprintf(p, "environment variable %s is not set", ref + 4);
+    env = getenv(ref + 4);
+    if (!env) {
+        return apr_psprintf(p, "environment variable %s is not set", ref + 4);
     }
-    else {
-        apr_cpystrn(text, env, MCP_SECRET_MAX + 1);
-    }
+    apr_cpystrn(*text, env, MCP_SECRET_MAX + 1);
+    return NULL;
+}
+
+const char *mcp_secret_load(apr_pool_t *p, const char *ref, const char **value)
+{
+    char *text;
+    const char *error = load(p, ref, &text);
+
     return error ? error : finish(p, ref, text, value);
+}
+
+const char *mcp_secret_load_pem(apr_pool_t *p, const char *ref, const char **value)
+{
+    char *text;
+    const char *error = load(p, ref, &text);
+
+    if (error) {
+        return error;
+    }
+    if (!strstr(text, "-----BEGIN ")) {
+        return apr_psprintf(p, "%s gives nothing in PEM form", ref);
+    }
+    *value = text;
+    return NULL;
 }

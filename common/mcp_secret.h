@@ -19,4 +19,7 @@ const char *mcp_secret_check(apr_pool_t *p, const char *ref);
  */
 const char *mcp_secret_load(apr_pool_t *p, const char *ref, const char **value);
 
+/** The same for a secret in PEM form, which has several lines. */
+const char *mcp_secret_load_pem(apr_pool_t *p, const char *ref, const char **value);
+
 #endif

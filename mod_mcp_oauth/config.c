@@ -388,6 +388,7 @@ static const char *set_blocked(cmd_parms *cmd, void *dummy, const char *arg)
 const command_rec mcp_oauth_commands[] = {
     MCP_SHARED_COMMANDS(&mcp_oauth_module),
     MCP_PROVIDER_COMMANDS(&mcp_oauth_module),
+    MCP_CREDENTIAL_COMMANDS(&mcp_oauth_module),
     MCP_CLIENT_COMMANDS,
     MCP_PAGE_COMMANDS,
     AP_INIT_FLAG("MCPOAuth", set_enabled, NULL, RSRC_CONF,

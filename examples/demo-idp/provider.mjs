@@ -5,6 +5,7 @@
 
 import { generateKeyPairSync, randomBytes, timingSafeEqual, createHash } from 'node:crypto';
 import http from 'node:http';
+import https from 'node:https';
 
 import Provider from 'oidc-provider';
 
@@ -117,13 +118,15 @@ async function body(request) {
  * Start it.
  * @param options.port          0 takes a free one
  * @param options.clientId, clientSecret, redirectUris   its one client, the gateway
- * @param options.client        further metadata of it, such as backchannel_logout_uri
+ * @param options.client        further metadata of it, such as backchannel_logout_uri; undefined takes a member away
  * @param options.authMethod    how the client authenticates: client_secret_basic (default) or client_secret_post
- * @return { issuer, accounts, disable(login), enable(login), close() }; a disabled account can neither sign in nor
+ * @param options.configure     (configuration of oidc-provider) => another one
+ * @param options.tls           key and certificate (options of https): speak https
+ * @return { issuer, accounts, handle(request, response), disable(login), enable(login), close() }; a disabled account can neither sign in nor
  *         have its tokens refreshed
  */
 export async function startProvider({ port = 0, clientId, clientSecret, redirectUris, authMethod = 'client_secret_basic',
-    accounts = ACCOUNTS, client: metadata = {} }) {
+    accounts = ACCOUNTS, client: metadata = {}, configure = (same) => same, tls }) {
     const disabled = new Set();
     const find = (is) => accounts.find((each) => !disabled.has(each.login) && is(each));
     const client = {
@@ -136,14 +139,20 @@ export async function startProvider({ port = 0, clientId, clientSecret, redirect
         token_endpoint_auth_method: authMethod,
         ...metadata,
     };
+    for (const name of Object.keys(client)) {
+        if (client[name] === undefined) {
+            delete client[name];
+        }
+    }
 
     // the issuer's URL has the port in it, so the port has to be known before there is a provider
     let handle = (request, response) => response.writeHead(503).end();
-    const server = http.createServer((request, response) => handle(request, response));
+    const answer = (request, response) => handle(request, response);
+    const server = tls ? https.createServer(tls, answer) : http.createServer(answer);
     await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
 
-    const issuer = `http://127.0.0.1:${server.address().port}`;
-    const provider = new Provider(issuer, configuration({ client, find }));
+    const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
+    const provider = new Provider(issuer, configure(configuration({ client, find })));
     provider.use(offlineWithoutPrompt);
     const signIn = interactions(provider, find, client);
     const callback = provider.callback();
@@ -161,6 +170,7 @@ export async function startProvider({ port = 0, clientId, clientSecret, redirect
     return {
         issuer,
         accounts,
+        handle: answer,
         disable: (login) => disabled.add(login),
         enable: (login) => disabled.delete(login),
         close: () => new Promise((resolve) => {

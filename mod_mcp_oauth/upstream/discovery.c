@@ -62,9 +62,18 @@ static int offers(const json_t *json, const char *name, const char *wanted, int 
     return 0;
 }
 
-static const char *scope_list(apr_pool_t *p, const json_t *json)
+/* A URL that need not be there: NULL then, and when it is none for us. */
+static const char *optional(apr_pool_t *p, const mcp_provider_t *provider, const json_t *json, const char *name)
 {
-    const json_t *list = json_object_get(json, "scopes_supported");
+    const char *why;
+
+    return endpoint(p, provider, json, name, &why);
+}
+
+/* An array of words as a list, NULL when it is not there. */
+static const char *word_list(apr_pool_t *p, const json_t *json, const char *name)
+{
+    const json_t *list = json_object_get(json, name);
     const char *scopes = "";
 
     if (!json_is_array(list) || json_array_size(list) > 200) {
@@ -86,6 +95,7 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     mcp_discovery_t *doc = apr_pcalloc(p, sizeof(*doc));
     const json_t *json = mcp_json_parse(p, text, len, DISCOVERY_MAX);
     const char *issuer = json ? mcp_json_str(json, "issuer") : NULL;
+    const json_t *aliases;
 
     if (!issuer) {
         *why = json ? "has no issuer" : "is not a JSON object; check MCPProviderIssuer";
@@ -103,12 +113,20 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
     if (!doc->jwks_uri) {
         return NULL;
     }
-    if (json_object_get(json, "end_session_endpoint")) { /* one that we would not send a browser to is none */
-        const char *unfit;
-
-        doc->end_session_endpoint = endpoint(p, provider, json, "end_session_endpoint", &unfit);
+    doc->end_session_endpoint = optional(p, provider, json, "end_session_endpoint");
+    doc->scopes = word_list(p, json, "scopes_supported");
+    doc->assertion_algs = word_list(p, json, "token_endpoint_auth_signing_alg_values_supported");
+    doc->par_endpoint = optional(p, provider, json, "pushed_authorization_request_endpoint");
+    doc->par_required = json_is_true(json_object_get(json, "require_pushed_authorization_requests"));
+    aliases = json_object_get(json, "mtls_endpoint_aliases");
+    doc->mtls_token_endpoint = optional(p, provider, aliases, "token_endpoint");
+    doc->mtls_par_endpoint = optional(p, provider, aliases, "pushed_authorization_request_endpoint");
+    if (!doc->mtls_token_endpoint) {
+        doc->mtls_token_endpoint = doc->token_endpoint;
     }
-    doc->scopes = scope_list(p, json);
+    if (!doc->mtls_par_endpoint) {
+        doc->mtls_par_endpoint = doc->par_endpoint;
+    }
     doc->iss_parameter = json_is_true(json_object_get(json, "authorization_response_iss_parameter_supported"));
     doc->basic = offers(json, "token_endpoint_auth_methods_supported", "client_secret_basic", 1)
                  || !offers(json, "token_endpoint_auth_methods_supported", "client_secret_post", 0);

@@ -189,20 +189,46 @@ static void set_reach(CURL *curl, const mcp_fetch_t *ask, receiver_t *in)
     }
 }
 
+/* The client's certificate and key, from memory: the child's user need not be able to read their files (RFC 8705). */
+static void set_client_certificate(CURL *curl, const mcp_fetch_t *ask)
+{
+    struct curl_blob cert = { (void *)ask->client_cert, 0, CURL_BLOB_NOCOPY };
+    struct curl_blob key = { (void *)ask->client_key, 0, CURL_BLOB_NOCOPY };
+
+    if (!ask->client_cert || !ask->client_key) {
+        return;
+    }
+    cert.len = strlen(ask->client_cert);
+    key.len = strlen(ask->client_key);
+    curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &cert);
+    curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
+    /* Never over a connection that was made without it, or with another one: libcurl before 7.83.1 did not look at the
+     * key (CVE-2022-27782). */
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+}
+
+/* The list with one line more; the whole list is freed when that fails. */
+static struct curl_slist *with(struct curl_slist *list, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(list, line);
+
+    if (!more) {
+        curl_slist_free_all(list);
+    }
+    return more;
+}
+
 static struct curl_slist *set_headers(apr_pool_t *p, CURL *curl, const mcp_fetch_t *ask)
 {
-    /* "Expect:" asks curl not to wait for a 100 Continue. */
-    struct curl_slist *list = curl_slist_append(NULL, "Accept: application/json");
+    struct curl_slist *list = with(NULL, "Accept: application/json");
 
-    list = list ? curl_slist_append(list, "Expect:") : NULL;
+    list = list ? with(list, "Expect:") : NULL; /* curl is not to wait for a 100 Continue */
     if (list && ask->authorization) {
-        struct curl_slist *more =
-            curl_slist_append(list, apr_pstrcat(p, "Authorization: ", ask->authorization, NULL));
-
-        if (!more) {
-            curl_slist_free_all(list);
-        }
-        list = more;
+        list = with(list, apr_pstrcat(p, "Authorization: ", ask->authorization, NULL));
+    }
+    if (list && ask->header) {
+        list = with(list, ask->header);
     }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
     return list;
@@ -227,6 +253,7 @@ static void set_options(CURL *curl, const mcp_fetch_t *ask, receiver_t *in)
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, in);
     set_protocols(curl, ask->url);
     set_trust(curl, ask);
+    set_client_certificate(curl, ask);
     set_reach(curl, ask, in);
     if (ask->form) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);

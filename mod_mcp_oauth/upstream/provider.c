@@ -61,6 +61,9 @@ apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec 
         if (provider->secret_ref) {
             why = mcp_secret_load(pconf, provider->secret_ref, &provider->secret);
         }
+        if (!why) {
+            why = mcp_credential_load(pconf, &provider->credential, s, provider->name);
+        }
         if (!why && provider->ca_file) {
             why = mcp_provider_read_ca(pconf, provider->ca_file, &provider->ca_pem);
         }
@@ -95,6 +98,9 @@ static apr_status_t make_state(mcp_provider_t *provider, mcp_gate_t *all, int li
     }
     if (rv == APR_SUCCESS) {
         rv = mcp_cache_create(&state->keys, "keys", parse_keys, JWKS_MAX, KEYS_KEPT, s, p);
+    }
+    if (rv == APR_SUCCESS && provider->credential.source) {
+        rv = mcp_assertion_source_start(provider->credential.source, p);
     }
     provider->state = state;
     return rv;

@@ -109,7 +109,8 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
         AP_INIT_TAKE1("MCPProviderClientSecret", mcp_set_provider_client_secret, (void *)(mod), \
                       RSRC_CONF, "its secret by reference: file:, env: or exec:"), \
         AP_INIT_TAKE1("MCPProviderAuthMethod", mcp_set_provider_auth_method, (void *)(mod), \
-                      RSRC_CONF, "client_secret_basic, client_secret_post or none"), \
+                      RSRC_CONF, "client_secret_basic, client_secret_post, private_key_jwt, " \
+                                 "tls_client_auth, self_signed_tls_client_auth or none"), \
         AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF, \
                       "scopes asked of the provider"), \
         AP_INIT_TAKE12("MCPProviderAuthParam", mcp_set_provider_auth_param, (void *)(mod), \

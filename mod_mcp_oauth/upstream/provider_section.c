@@ -77,20 +77,12 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
         what =
             "no client is set: add MCPProviderClientID with the id that this gateway is registered under";
     }
-    else if (provider->auth_method && strcmp(provider->auth_method, "none")
-             && !provider->secret_ref) {
-        what =
-            "MCPProviderAuthMethod needs a secret: add MCPProviderClientSecret file:/path, or set "
-            "MCPProviderAuthMethod none";
-    }
-    else if (provider->auth_method && !strcmp(provider->auth_method, "none")
-             && provider->secret_ref) {
-        what =
-            "MCPProviderAuthMethod none uses no secret: remove MCPProviderClientSecret or the method";
-    }
     else if (provider->kind == MCP_PROVIDER_OIDC && !mcp_list_has(provider->scope, "openid")) {
         what =
             "MCPProviderScope takes scopes with openid among them: it is what brings the person's identity";
+    }
+    else {
+        what = mcp_credential_check(p, provider);
     }
     return what ? apr_psprintf(p, "<MCPProvider %s>: %s", provider->name, what) : NULL;
 }

@@ -274,9 +274,12 @@ const char *mcp_set_provider_auth_method(cmd_parms *cmd, void *dummy, const char
     const char *why;
     mcp_provider_t *provider = mcp_provider_of(cmd, &why);
 
-    if (provider && strcmp(arg, "client_secret_basic") && strcmp(arg, "client_secret_post")
-        && strcmp(arg, "none")) {
-        return "MCPProviderAuthMethod takes client_secret_basic, client_secret_post or none";
+    if (provider
+        && !mcp_list_has("client_secret_basic client_secret_post private_key_jwt tls_client_auth "
+                         "self_signed_tls_client_auth none",
+                         arg)) {
+        return "MCPProviderAuthMethod takes client_secret_basic, client_secret_post, "
+               "private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none";
     }
     if (provider) {
         provider->auth_method = arg;

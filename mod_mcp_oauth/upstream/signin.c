@@ -73,8 +73,17 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
     if (in->login_hint) {
         apr_table_setn(params, "login_hint", in->login_hint);
     }
-    *url = mcp_url_add_params(r->pool, doc->authorization_endpoint, params);
-    return OK;
+    if (mcp_pushes(provider, doc)) {
+        rc = mcp_upstream_enter(provider, res);
+        if (rc == OK) {
+            rc = mcp_push_request(r, provider, doc, &params, res);
+            mcp_upstream_leave(provider);
+        }
+    }
+    if (rc == OK) {
+        *url = mcp_url_add_params(r->pool, doc->authorization_endpoint, params);
+    }
+    return rc;
 }
 
 /* The keys, and the token verified by them; once more with newer keys when none of these fits. */
@@ -170,7 +179,7 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
     apr_table_setn(params, "code", code);
     apr_table_setn(params, "redirect_uri", sent->redirect_uri);
     apr_table_setn(params, "code_verifier", sent->code_verifier);
-    rc = mcp_token_call(r, provider, doc, params, secrets, &answer, res);
+    rc = mcp_token_call(r, provider, doc, params, 1, secrets, &answer, res);
     if (rc == HTTP_UNAUTHORIZED) {
         return res->status = strcmp(res->error, "invalid_grant") ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST;
     }
@@ -235,7 +244,8 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     }
     apr_table_setn(params, "grant_type", "refresh_token");
     apr_table_setn(params, "refresh_token", refresh_token);
-    rc = mcp_token_call(r, provider, doc, params, secrets, &answer, res);
+    /* A refresh token may be spent although its answer says 503: no second attempt. */
+    rc = mcp_token_call(r, provider, doc, params, 0, secrets, &answer, res);
     if (rc == HTTP_UNAUTHORIZED) {
         res->error = "invalid_grant";
     }

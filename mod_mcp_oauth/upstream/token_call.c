@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The provider's token endpoint (RFC 6749 sections 2.3, 3.2, 5; OpenID Connect Core 1.0 section 9). */
+/* The provider's token endpoint (RFC 6749 sections 3.2 and 5). */
 
 #include "upstream_impl.h"
 
@@ -7,7 +7,6 @@
 #include <apr_strings.h>
 
 #include "mcp_json.h"
-#include "mcp_url.h"
 #include "mcp_util.h"
 
 #define ANSWER_MAX 262144
@@ -85,8 +84,8 @@ static int refused(const mcp_fetched_t *got, const char *error, const char *log,
                         "the identity provider is not available", log);
     }
     if (in(error, setup)) {
-        log = apr_pstrcat(p, log, "; check MCPProviderClientID, MCPProviderClientSecret, MCPProviderAuthMethod and "
-                                  "MCPProviderScope against the provider's registration",
+        log = apr_pstrcat(p, log, "; check MCPProviderClientID, MCPProviderClientSecret (or key, or assertion), "
+                                  "MCPProviderAuthMethod and MCPProviderScope against the provider's registration",
                           NULL);
     }
     return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider reported an error", log);
@@ -122,61 +121,33 @@ static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_t
     return OK;
 }
 
-/* Add the client's authentication to @a form, or give the Authorization header for it. */
-static const char *authenticate(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc,
-                                apr_table_t *form)
+int mcp_provider_refusal(apr_pool_t *p, const char *url, const mcp_fetched_t *got, const json_t *json,
+                         const char *const *secrets, const char *proof, mcp_result_t *res)
 {
-    const char *method = provider->auth_method;
-
-    if (!method) {
-        method = !provider->secret ? "none" : (doc->basic ? "client_secret_basic" : "client_secret_post");
-    }
-    if (!strcmp(method, "client_secret_basic")) {
-        /* Both parts are form-encoded first (RFC 6749 section 2.3.1). */
-        return apr_pstrcat(p, "Basic ",
-                           ap_pbase64encode(p, apr_pstrcat(p, mcp_url_encode(p, provider->client_id), ":",
-                                                           mcp_url_encode(p, provider->secret), NULL)),
-                           NULL);
-    }
-    apr_table_setn(form, "client_id", provider->client_id);
-    if (!strcmp(method, "client_secret_post")) {
-        apr_table_setn(form, "client_secret", provider->secret);
-    }
-    return NULL;
+    return refused(got, json ? mcp_json_str(json, "error") : NULL,
+                   describe(p, url, got->status, json, secrets, proof), p, res);
 }
 
 int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
-                   const apr_table_t *params, const char *const *secrets, mcp_token_answer_t *answer,
-                   mcp_result_t *res)
+                   const apr_table_t *params, int again, const char *const *secrets,
+                   mcp_token_answer_t *answer, mcp_result_t *res)
 {
-    apr_table_t *form = apr_table_copy(r->pool, params);
-    mcp_fetch_t ask = {
-        .url = doc->token_endpoint,
-        .ca_pem = provider->ca_pem,
-        .ca_file = provider->ca_file,
-        .proxy = provider->proxy,
-        .max = ANSWER_MAX,
-        .timeout = provider->timeout,
-    };
+    mcp_endpoint_t endpoint = { doc->token_endpoint, doc->mtls_token_endpoint };
+    const char *proof = NULL;
     mcp_fetched_t got = { 0 };
     const json_t *json;
-    const char *error;
-    int rc;
+    int rc = mcp_client_post(r, provider, doc, endpoint, params, ANSWER_MAX, again, &got, &proof, res);
 
-    ask.authorization = authenticate(r->pool, provider, doc, form);
-    ask.form = mcp_url_add_params(r->pool, "", form) + 1; /* without the "?" */
-    rc = mcp_fetch(r->pool, &ask, &got, res);
     if (rc != OK) {
         return rc;
     }
     json = mcp_json_parse(r->pool, got.body, got.len, ANSWER_MAX);
-    error = json ? mcp_json_str(json, "error") : NULL;
-    if (got.status != HTTP_OK || error) { /* some say 200 with an error inside */
-        return refused(&got, error, describe(r->pool, ask.url, got.status, json, secrets, provider->secret),
-                       r->pool, res);
+    if (got.status != HTTP_OK || (json && mcp_json_str(json, "error"))) { /* some say 200 with an error inside */
+        answer->challenge = json ? mcp_json_str(json, "claims") : NULL;
+        return mcp_provider_refusal(r->pool, endpoint.plain, &got, json, secrets, proof, res);
     }
     if (!json) {
-        return malformed(r->pool, ask.url, "the answer is not a JSON object", res);
+        return malformed(r->pool, endpoint.plain, "the answer is not a JSON object", res);
     }
-    return read_answer(r->pool, ask.url, json, answer, res);
+    return read_answer(r->pool, endpoint.plain, json, answer, res);
 }

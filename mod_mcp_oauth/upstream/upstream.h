@@ -9,6 +9,7 @@
 #include <ap_expr.h>
 #include <jansson.h>
 
+#include "credential.h"
 #include "mcp_result.h"
 
 /* Who signs people in, and how. */
@@ -25,7 +26,7 @@ typedef struct {
 } mcp_httpd_claim_t;
 
 /* One <MCPProvider NAME> section. Secrets are references until mcp_upstream_post_config() reads them. */
-typedef struct {
+typedef struct mcp_provider_t {
     const char *name;            /* section's name; part of the subject */
     mcp_provider_kind_e kind;    /* MCPProviderType */
     ap_expr_info_t *user;   /* MCPProviderUser: of MCP_PROVIDER_HTTPD; NULL: r->user */
@@ -40,8 +41,9 @@ typedef struct {
     const char *client_id;       /* MCPProviderClientID */
     const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
     const char *secret;          /* the value, after post_config */
-    const char *auth_method;     /* MCPProviderAuthMethod: client_secret_basic, client_secret_post, none; NULL:
-                                    none without a secret, else what the provider's metadata offers */
+    const char *auth_method;     /* MCPProviderAuthMethod; NULL: private_key_jwt with a key or an assertion, none
+                                    without a secret, else what the provider's metadata offers */
+    mcp_credential_t credential; /* keys, certificates, assertions */
     const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
     int scope_set;               /* it was written: asked for as it stands, whatever the provider's metadata says */
     apr_table_t *auth_params;    /* MCPProviderAuthParam: added to the authorization request */

@@ -4,7 +4,10 @@
  *   signin.c     the functions of upstream.h: where a person's sign-in meets the provider
  *   provider_section.c, provider_set.c, presets.c   directives (provider_config.h)
  *   provider.c   post_config, child_init
- *   token_call.c the token endpoint: client authentication, answers, errors
+ *   token_call.c the token endpoint: answers, errors
+ *   par.c        pushed authorization requests
+ *   credential.c client authentication: directives, secrets, assertions, certificates
+ *   assertion_source.c   assertions that somebody else makes for us
  *   discovery.c  the provider's metadata
  *   jwks.c, id_token.c, claims.c   keys, tokens, claims; they know no request (id_token.h)
  *   cache.c      documents of a provider, fetched by one thread for all
@@ -41,6 +44,9 @@ typedef struct {
     int strangers;                /* the URL is a stranger's: connect to public addresses only (AS-25) */
     const char *form;             /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
     const char *authorization;    /* value of that header, NULL when none */
+    const char *header;           /* another line of the header, NULL when none */
+    const char *client_cert;      /* PEM text of our certificate and key, NULL: none */
+    const char *client_key;
     apr_size_t max;               /* a longer body fails the call */
     apr_interval_time_t timeout;  /* for the whole call */
 } mcp_fetch_t;
@@ -106,6 +112,11 @@ typedef struct {
     const char *jwks_uri;
     const char *scopes;          /* scopes_supported, NULL when not told */
     const char *end_session_endpoint; /* OpenID Connect RP-Initiated Logout 1.0; NULL when none */
+    const char *par_endpoint;    /* pushed_authorization_request_endpoint (RFC 9126), NULL when none */
+    int par_required;            /* require_pushed_authorization_requests */
+    const char *mtls_token_endpoint; /* mtls_endpoint_aliases (RFC 8705 section 5), or the same as without */
+    const char *mtls_par_endpoint;
+    const char *assertion_algs;  /* token_endpoint_auth_signing_alg_values_supported as a list, NULL when not told */
     int iss_parameter;           /* authorization_response_iss_parameter_supported (RFC 9207) */
     int basic;                   /* client_secret_basic is taken at the token endpoint */
 } mcp_discovery_t;
@@ -124,7 +135,47 @@ int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_disco
 int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
                         const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res);
 
+/* ---- credential.c ---- */
+
+/* One of our endpoints at the provider, with and without a client certificate. */
+typedef struct {
+    const char *plain;
+    const char *mtls;
+} mcp_endpoint_t;
+
+/**
+ * POST a form to an endpoint of the provider, with the client's authentication. 429 is tried once more, and so is 503
+ * where @a again says that it does no harm.
+ * @param params  the parameters, without those of the client
+ * @param proof  set to the secret or assertion that was sent, NULL when none: no log line may repeat it
+ * @return OK when there is an answer, whatever its status; else as mcp_fetch()
+ */
+int mcp_client_post(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
+                    mcp_endpoint_t endpoint, const apr_table_t *params, apr_size_t max, int again,
+                    mcp_fetched_t *got, const char **proof, mcp_result_t *res);
+
+/* ---- par.c ---- */
+
+/** Are authorization requests pushed, because the provider or MCPProviderPAR wants that? */
+int mcp_pushes(const mcp_provider_t *provider, const mcp_discovery_t *doc);
+
+/**
+ * Push the parameters of an authorization request (RFC 9126).
+ * @param params  replaced by what the browser is to carry instead
+ * @return OK, or a status with @a res filled
+ */
+int mcp_push_request(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
+                     apr_table_t **params, mcp_result_t *res);
+
 /* ---- token_call.c ---- */
+
+/**
+ * An error answer of an endpoint in our terms; its text is for the log only.
+ * @param secrets  NULL-terminated, and @a proof: what no log line may repeat
+ * @return the status that is set in @a res
+ */
+int mcp_provider_refusal(apr_pool_t *p, const char *url, const mcp_fetched_t *got, const json_t *json,
+                         const char *const *secrets, const char *proof, mcp_result_t *res);
 
 /* A successful answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core 3.1.3.3). */
 typedef struct {
@@ -133,16 +184,18 @@ typedef struct {
     const char *id_token;      /* NULL when none */
     const char *scope;         /* NULL when none */
     apr_time_t expires;        /* 0 unknown */
+    const char *challenge;     /* of a refusal: its `claims`, for another authorization request (E11); NULL when none */
 } mcp_token_answer_t;
 
 /**
  * Call the token endpoint. @a params are the grant's; client authentication is added.
+ * @param again  a grant that is not spent by being tried twice: a code, but never a refresh token that may rotate
  * @param secrets  NULL-terminated: values of @a params that no log line may repeat
  * @return OK; HTTP_UNAUTHORIZED invalid_grant: the provider does not honour the grant (any more); 502 or 503
  */
 int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
-                   const apr_table_t *params, const char *const *secrets, mcp_token_answer_t *answer,
-                   mcp_result_t *res);
+                   const apr_table_t *params, int again, const char *const *secrets,
+                   mcp_token_answer_t *answer, mcp_result_t *res);
 
 /* ---- userinfo.c ---- */
 
