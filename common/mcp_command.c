@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands whose output we read. posix_spawn() and not fork(): of what a child of a threaded process could do between
- * fork() and exec(), next to nothing is safe, and the copy of all its memory would be made for nothing. */
+/* Commands whose output we read. posix_spawn() and not fork(): of what a child of a threaded
+ * process could do between fork() and exec(), next to nothing is safe, and the copy of all its
+ * memory would be made for nothing. */
 
 #include "mcp_command.h"
 
@@ -21,8 +22,8 @@ extern char **environ;
 #endif
 #endif
 
-/* Standard input and output of the command, and nothing else of ours. httpd and APR set FD_CLOEXEC on what they open;
- * libraries of other modules may not. */
+/* Standard input and output of the command, and nothing else of ours. httpd and APR set FD_CLOEXEC
+ * on what they open; libraries of other modules may not. */
 static int arrange_files(posix_spawn_file_actions_t *files, int out)
 {
     int err = posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
@@ -116,7 +117,8 @@ static const char *read_all(int fd, char *text, apr_size_t max, apr_time_t deadl
         }
         if (got == 0) {
             text[len] = '\0';
-            return memchr(text, '\0', len) ? "printed a NUL byte" : (len == max ? "printed too much" : NULL);
+            return memchr(text, '\0', len) ? "printed a NUL byte"
+                                           : (len == max ? "printed too much" : NULL);
         }
         len += got > 0 ? (apr_size_t)got : 0;
     }
@@ -148,7 +150,8 @@ static const char *wait_for(pid_t pid, const char *error, apr_time_t deadline)
     return !WIFEXITED(status) || WEXITSTATUS(status) ? "failed" : NULL;
 }
 
-const char *mcp_command_read(const char *command, char *text, apr_size_t max, apr_interval_time_t timeout)
+const char *mcp_command_read(const char *command, char *text, apr_size_t max,
+                             apr_interval_time_t timeout)
 {
     apr_time_t deadline = apr_time_now() + timeout;
     const char *error;

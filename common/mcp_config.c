@@ -15,6 +15,7 @@
 #include "mcp_grant.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_signing.h"
 #include "mcp_metrics.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
@@ -55,6 +56,22 @@ static mcp_shared_conf_t *shared_of(cmd_parms *cmd)
     mcp_server_conf_base_t *base = ap_get_module_config(cmd->server->module_config, (module *)cmd->info);
 
     return base->shared;
+}
+
+const char *mcp_set_signing_key(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mcp_shared_conf_t *conf = shared_of(cmd);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    if (err) {
+        return err;
+    }
+    if (!conf->signing) {
+        conf->signing = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(conf->signing, const char *) = arg;
+    err = mcp_signing_check(cmd->temp_pool, arg);
+    return err ? apr_pstrcat(cmd->pool, "MCPSigningKey: ", err, NULL) : NULL;
 }
 
 const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg)
@@ -478,6 +495,9 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
     }
     *ring = found;
     rv = mcp_store_open(store, &store_conf, *ring, s, pconf, ptemp);
+    if (rv == APR_SUCCESS) {
+        rv = mcp_signing_open(global->signing, s, pconf);
+    }
     if (rv == APR_SUCCESS) {
         rv = mcp_metrics_open(s, pconf);
     }

@@ -26,6 +26,7 @@ typedef struct {
     const char *key_file;              /* MCPKeyFile */
     mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
     mcp_audit_conf_t audit;            /* MCPAuditLog */
+    apr_array_header_t *signing;       /* MCPSigningKey: references, const char * */
     const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
     apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
     apr_array_header_t *scope_texts;   /* MCPScope: mcp_scope_t */
@@ -60,6 +61,8 @@ typedef struct {
                   "redis:host:port"),                                                                  \
     AP_INIT_TAKE1("MCPStoreTimeout", mcp_set_store_timeout, (void *)(mod), RSRC_CONF,                  \
                   "how long the store may be silent before requests are answered 503"),                \
+    AP_INIT_ITERATE("MCPSigningKey", mcp_set_signing_key, (void *)(mod), RSRC_CONF,                    \
+                    "private keys for what we sign, by reference: the first signs, all are published"), \
     AP_INIT_TAKE_ARGV("MCPAuditLog", mcp_set_audit_log, (void *)(mod), RSRC_CONF,                      \
                       "file, \"|program\" or syslog[:facility], then required and calls"),             \
     AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
@@ -71,6 +74,7 @@ typedef struct {
     AP_INIT_ITERATE("MCPAllowOrigin", mcp_set_allow_origin, (void *)(mod), RSRC_CONF,                  \
                     "browser origins that may call, or *")
 
+const char *mcp_set_signing_key(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
 /** MCPStoreTimeout, of the main server. */

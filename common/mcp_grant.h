@@ -21,6 +21,9 @@
 /* Longest encoded grant: str fields are cut off by their writers; claims are bounded by MCP_CLAIMS_MAX. */
 #define MCP_CLAIMS_MAX 2048
 
+/* The member of the kept claims that names those that were left out (mod_mcp_oauth/upstream/id_token.h). */
+#define MCP_CLAIMS_OVERAGE "mcp_overage"
+
 typedef struct {
     unsigned char id[MCP_ID_LEN];
     unsigned char flags;

@@ -32,7 +32,8 @@ struct mcp_signer_t {
 
 /* ---- numbers ---- */
 
-/* A number of the key as @a len bytes, big endian; as many as it takes when that is 0. NULL when it has none. */
+/* A number of the key as @a len bytes, big endian; as many as it takes when that is 0. NULL when it
+ * has none. */
 static unsigned char *number(apr_pool_t *p, const EVP_PKEY *key, const char *name, apr_size_t *len)
 {
     BIGNUM *bn = NULL;
@@ -65,7 +66,8 @@ static const char *import_rsa(apr_pool_t *p, const EVP_PKEY *key, mcp_signer_t *
     cjose_err err;
 
     if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX) {
-        return apr_psprintf(p, "is an RSA key of %d bits: %d to %d are needed", bits, RSA_BITS_MIN, RSA_BITS_MAX);
+        return apr_psprintf(p, "is an RSA key of %d bits: %d to %d are needed", bits, RSA_BITS_MIN,
+                            RSA_BITS_MAX);
     }
     spec.n = number(p, key, OSSL_PKEY_PARAM_RSA_N, &spec.nlen);
     spec.e = number(p, key, OSSL_PKEY_PARAM_RSA_E, &spec.elen);
@@ -121,9 +123,10 @@ static const char *import_ec(apr_pool_t *p, const EVP_PKEY *key, mcp_signer_t *s
         spec.y = number(p, key, OSSL_PKEY_PARAM_EC_PUB_Y, &spec.ylen);
         if (spec.d && spec.x && spec.y) {
             signer->jwk = cjose_jwk_create_EC_spec(&spec, &err);
-            signer->members = apr_psprintf(p, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}",
-                                           curves[i].name, mcp_b64url_encode(p, spec.x, spec.xlen),
-                                           mcp_b64url_encode(p, spec.y, spec.ylen));
+            signer->members =
+                apr_psprintf(p, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}",
+                             curves[i].name, mcp_b64url_encode(p, spec.x, spec.xlen),
+                             mcp_b64url_encode(p, spec.y, spec.ylen));
         }
         clean(spec.d, spec.dlen);
         signer->alg = curves[i].alg;
@@ -164,7 +167,8 @@ static apr_time_t time_of(const ASN1_TIME *when)
     return t;
 }
 
-static const char *read_certificate(apr_pool_t *p, const char *pem, const EVP_PKEY *key, mcp_signer_t *signer)
+static const char *read_certificate(apr_pool_t *p, const char *pem, const EVP_PKEY *key,
+                                    mcp_signer_t *signer)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
     X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
@@ -190,8 +194,8 @@ static const char *read_certificate(apr_pool_t *p, const char *pem, const EVP_PK
     return why;
 }
 
-const char *mcp_signer_make(apr_pool_t *p, const char *pem, const char *alg, const char *certificate,
-                            const mcp_signer_t **out)
+const char *mcp_signer_make(apr_pool_t *p, const char *pem, const char *alg,
+                            const char *certificate, const mcp_signer_t **out)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
@@ -202,7 +206,8 @@ const char *mcp_signer_make(apr_pool_t *p, const char *pem, const char *alg, con
         why = import_rsa(p, key, signer);
     }
     else if (key) {
-        why = EVP_PKEY_get_base_id(key) == EVP_PKEY_EC ? import_ec(p, key, signer) : "is neither RSA nor EC";
+        why = EVP_PKEY_get_base_id(key) == EVP_PKEY_EC ? import_ec(p, key, signer)
+                                                       : "is neither RSA nor EC";
     }
     if (signer->jwk) {
         apr_pool_cleanup_register(p, signer->jwk, release, apr_pool_cleanup_null);
@@ -263,7 +268,8 @@ const char *mcp_signer_thumbprint(const mcp_signer_t *signer)
 
 json_t *mcp_signer_jwk(apr_pool_t *p, const mcp_signer_t *signer)
 {
-    json_t *jwk = mcp_json_parse(p, signer->members, strlen(signer->members), strlen(signer->members));
+    json_t *jwk =
+        mcp_json_parse(p, signer->members, strlen(signer->members), strlen(signer->members));
 
     json_object_set_new(jwk, "kid", json_string(signer->thumbprint));
     json_object_set_new(jwk, "use", json_string("sig"));
@@ -278,15 +284,16 @@ static int set(cjose_header_t *header, const char *name, const char *value)
     return !value || cjose_header_set(header, name, value, &err);
 }
 
-const char *mcp_signer_sign(apr_pool_t *p, const mcp_signer_t *signer, const char *alg, const char *kid,
-                            int with_certificate, const json_t *claims)
+const char *mcp_signer_sign(apr_pool_t *p, const mcp_signer_t *signer, const char *alg,
+                            const char *kid, int with_certificate, const json_t *claims)
 {
     const char *text = mcp_json_text(p, claims), *compact, *copy = NULL;
     cjose_jws_t *jws = NULL;
     cjose_err err;
     cjose_header_t *header = cjose_header_new(&err);
 
-    if (header && set(header, "alg", alg ? alg : signer->alg) && set(header, "typ", "JWT") && set(header, "kid", kid)
+    if (header && set(header, "alg", alg ? alg : signer->alg) && set(header, "typ", "JWT")
+        && set(header, "kid", kid)
         && set(header, "x5t#S256", with_certificate ? signer->x5t : NULL)) {
         jws = cjose_jws_sign(signer->jwk, header, (const uint8_t *)text, strlen(text), &err);
         if (jws && cjose_jws_export(jws, &compact, &err)) {
@@ -299,6 +306,7 @@ const char *mcp_signer_sign(apr_pool_t *p, const mcp_signer_t *signer, const cha
     if (header) {
         cjose_header_release(header);
     }
-    ERR_clear_error(); /* what is left there would be read as that of the thread's next TLS connection */
+    ERR_clear_error(); /* what is left there would be read as that of the thread's next TLS
+                          connection */
     return copy;
 }

@@ -21,7 +21,8 @@
 #define KEYS_MAX 64
 
 static const char *const prefixes[MCP_PURPOSE_COUNT] = {
-    "mcpat", "mcprt", "mcpac", "mcpci", "mcpcf", "mcptx", "mcpcc", "mcpls", "mcpst", "mcpms", "mcpau", "mcpch", "mcpfa"
+    "mcpat", "mcprt", "mcpac", "mcpci", "mcpcf", "mcptx", "mcpcc", "mcpls", "mcpst", "mcpms", "mcpau", "mcpch", "mcpfa",
+    "mcpfp"
 };
 
 typedef struct {

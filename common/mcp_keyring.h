@@ -29,6 +29,7 @@ typedef enum {
     MCP_PURPOSE_AUDIT,       /* mcpau: the audit log's chain */
     MCP_PURPOSE_CHOICE,      /* mcpch: form to choose a provider, after consent */
     MCP_PURPOSE_ACTION,      /* mcpfa: forms of the connections and sign-out pages */
+    MCP_PURPOSE_CALLBACK,    /* mcpfp: a provider's answer that was posted */
     MCP_PURPOSE_COUNT
 } mcp_purpose_e;
 

@@ -69,6 +69,13 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
     if (!a->scopes) {
         dir->scopes = b->scopes;
     }
+    if (!a->upstream_header) {
+        dir->upstream_header = b->upstream_header;
+    }
+    if (!a->assertion_header) {
+        dir->assertion_header = b->assertion_header;
+        dir->assertion_audience = b->assertion_audience;
+    }
     if (a->identity < 0) {
         dir->identity = b->identity;
     }
@@ -324,6 +331,12 @@ const command_rec mcp_guard_commands[] = {
                   "header, and file:, env: or exec: reference of the key that the backend demands"),
     AP_INIT_TAKE1("MCPGuardBackendPath", set_backend_path, NULL, ACCESS_CONF,
                   "what this location's path is at the backend, for the legacy endpoint event"),
+    AP_INIT_TAKE1("MCPGuardUpstreamToken", mcp_set_guard_upstream_token, NULL, ACCESS_CONF,
+                  "header in which the backend gets the person's access token of the identity "
+                  "provider, or Off"),
+    AP_INIT_TAKE12("MCPGuardAssertion", mcp_set_guard_assertion, NULL, ACCESS_CONF,
+                   "header in which the backend gets a signed JWT about the caller, and its audience; "
+                   "or Off"),
     AP_INIT_FLAG("MCPGuardIdentityHeaders", set_identity, NULL, ACCESS_CONF,
                  "On (default) or Off: tell the backend who calls, in X-MCP-* headers"),
     AP_INIT_TAKE1("MCPSessionCache", set_cache_age, NULL, RSRC_CONF,

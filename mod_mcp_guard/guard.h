@@ -75,6 +75,9 @@ typedef struct {
     const char *backend_path;       /* MCPGuardBackendPath; NULL: from the proxied URL */
     const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
     const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
+    const char *upstream_header;    /* MCPGuardUpstreamToken; NULL: not set, "": off */
+    const char *assertion_header;   /* MCPGuardAssertion; NULL: not set, "": off */
+    const char *assertion_audience; /* NULL: the resource */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
     mcp_session_id_conf_t ids;      /* MCPGuardSession... */
     mcp_limit_conf_t limits;        /* MCPLimit... */
@@ -117,6 +120,8 @@ typedef struct mcp_guard_request_t {
     const char *refused_rule;         /* what about the message said no, for logs; NULL: something else */
     const mcp_rpc_t *rpc;             /* NULL: messages are not read here (yet) */
     const mcp_rpc_message_t *message; /* that Require is asked about; NULL: none */
+    const char *upstream_token;       /* the person's at the provider, where the location wants it */
+    const char *assertion;            /* our own about this call, where the location wants it */
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
     mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
@@ -181,6 +186,24 @@ int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp);
 
 /** Read backend keys, tie MCPGuardResource to MCPResource, complete origins. Errors are logged. */
 apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf);
+
+/* ---- upstream_token.c ---- */
+
+void mcp_guard_upstream_init(mcp_store_t *store);
+const char *mcp_set_guard_upstream_token(cmd_parms *cmd, void *config, const char *arg);
+
+/** May the backend get something under this header? NULL, or why not. */
+const char *mcp_guard_header_name(cmd_parms *cmd, const char *name);
+
+/* ---- assertion.c ---- */
+
+const char *mcp_set_guard_assertion(cmd_parms *cmd, void *config, const char *header, const char *audience);
+
+/** fixups: a signed assertion for inject.c. DECLINED, or the refusal is answered. */
+int mcp_guard_assertion(request_rec *r);
+
+/** fixups: the person's upstream access token for inject.c. DECLINED, or the refusal is answered. */
+int mcp_guard_upstream_token(request_rec *r);
 
 /* ---- answer.c ---- */
 

@@ -64,6 +64,12 @@ static int is_reserved(const mcp_guard_dir_t *dir, const char *name)
     if ((*name | 0x20) == 'm' && ap_cstr_casecmp(name, "Mcp-Session-Id") && same_name(name, "Mcp-Session-Id")) {
         return 1;
     }
+    if (dir->upstream_header && *dir->upstream_header && same_name(name, dir->upstream_header)) {
+        return 1;
+    }
+    if (dir->assertion_header && *dir->assertion_header && same_name(name, dir->assertion_header)) {
+        return 1;
+    }
     return dir->key && ((*name ^ *dir->key->header) & ~0x20) == 0
            && same_name(name, dir->key->header);
 }
@@ -334,6 +340,13 @@ static void add_header(apr_table_t *headers, const char *name, const char *value
     }
 }
 
+static void give_token(request_rec *r, apr_table_t *headers, const char *name, const char *token)
+{
+    apr_table_setn(headers, name,
+                   ap_cstr_casecmp(name, "Authorization") ? token
+                                                          : apr_pstrcat(r->pool, "Bearer ", token, NULL));
+}
+
 int mcp_guard_inject(request_rec *r)
 {
     mcp_guard_request_t *req = mcp_guard_known(r);
@@ -368,6 +381,12 @@ int mcp_guard_inject(request_rec *r)
     if (req->dir->key) {
         apr_table_setn(headers, req->dir->key->header, req->dir->key->value);
     }
+    if (req->upstream_token) {
+        give_token(r, headers, req->dir->upstream_header, req->upstream_token);
+    }
+    if (req->assertion) {
+        give_token(r, headers, req->dir->assertion_header, req->assertion);
+    }
     return OK;
 }
 
@@ -394,7 +413,8 @@ int mcp_guard_check_proxy(request_rec *r)
     const mcp_guard_request_t *req = mcp_guard_known(r);
     const char *url;
 
-    if (!req || !req->session || (!req->dir->key && !req->dir->identity)
+    if (!req || !req->session || (!req->dir->key && !req->dir->identity && !req->upstream_token
+            && !req->assertion)
         || !(url = proxied_url(r))) {
         return DECLINED;
     }
@@ -405,7 +425,7 @@ int mcp_guard_check_proxy(request_rec *r)
         return DECLINED;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  MCP_LOG(0440) "key and identity can be given to http and https backends only, "
+                  MCP_LOG(0440) "key, identity and token can be given to http and https backends only, "
                                 "not to %.*s; refusing. Use such a backend, or MCPGuardIdentityHeaders Off and "
                                 "no MCPGuardBackendKey",
                   (int)strcspn(url, ":"), url);

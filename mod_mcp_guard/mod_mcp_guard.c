@@ -75,6 +75,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         || mcp_guard_config_finish(s, pconf) != APR_SUCCESS || mcp_pins_open(pconf) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    mcp_guard_upstream_init(store);
     mcp_guard_authn_init(ring, store);
     mcp_guard_streams_init(store);
     return OK;
@@ -148,6 +149,8 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_fixups(mcp_guard_assert_session, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(mcp_guard_scrub, after_rewrite, before_proxy, APR_HOOK_FIRST);
+    ap_hook_fixups(mcp_guard_upstream_token, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_fixups(mcp_guard_assertion, NULL, NULL, APR_HOOK_LAST);
     ap_hook_fixups(mcp_guard_check_proxy, NULL, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mcp_guard_inject, NULL, NULL, APR_HOOK_LAST);
 

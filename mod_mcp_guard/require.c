@@ -126,11 +126,45 @@ typedef struct {
     ap_regex_t *regex; /* name~regex */
 } claim_t;
 
+typedef struct {
+    apr_array_header_t *claims; /* claim_t */
+    int forbids;                /* whom the line matches is kept out: Require not, <RequireNone> */
+} claim_rule_t;
+
+/* Does httpd turn the answer around, here or in a section around this line? */
+static int forbids(const cmd_parms *cmd)
+{
+    int odd = is_negated(cmd);
+
+    for (const ap_directive_t *outer = cmd->directive ? cmd->directive->parent : NULL; outer; outer = outer->parent) {
+        odd ^= !ap_cstr_casecmp(outer->directive, "<RequireNone");
+    }
+    return odd;
+}
+
+/* Was this claim left out although the person has one (MCP_CLAIMS_OVERAGE)? */
+static int is_left_out(const json_t *known, const char *name)
+{
+    const json_t *names = json_object_get(known, MCP_CLAIMS_OVERAGE);
+
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *one = json_string_value(json_array_get(names, i));
+
+        if (one && !strcmp(one, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *parse_claims(cmd_parms *cmd, const char *line, const void **parsed)
 {
+    claim_rule_t *rule = apr_pcalloc(cmd->pool, sizeof(*rule));
     apr_array_header_t *claims = apr_array_make(cmd->pool, 2, sizeof(claim_t));
     char *word;
 
+    rule->claims = claims;
+    rule->forbids = forbids(cmd);
     while (*(word = ap_getword_conf(cmd->pool, &line))) {
         claim_t *claim = apr_array_push(claims);
         apr_size_t n = strcspn(word, ":~");
@@ -142,7 +176,7 @@ static const char *parse_claims(cmd_parms *cmd, const char *line, const void **p
             return apr_pstrcat(cmd->pool, "Require mcp-claim takes name:value or name~regex, not ", word, NULL);
         }
     }
-    *parsed = claims;
+    *parsed = rule;
     return claims->nelts ? useless(cmd, "mcp-claim") : "Require mcp-claim takes one or more of name:value, name~regex";
 }
 
@@ -179,7 +213,7 @@ static int claim_matches(apr_pool_t *p, const claim_t *claim, const json_t *valu
 static authz_status check_claims(request_rec *r, const char *line, const void *parsed)
 {
     const mcp_guard_request_t *req = mcp_guard_known(r);
-    const apr_array_header_t *claims = parsed;
+    const claim_rule_t *rule = parsed;
     const char *text;
     json_t *known;
     int i;
@@ -190,14 +224,16 @@ static authz_status check_claims(request_rec *r, const char *line, const void *p
     }
     text = req->session->claims;
     known = mcp_json_parse(r->pool, text, strlen(text), MCP_CLAIMS_MAX);
-    for (i = 0; known && i < claims->nelts; i++) {
-        const claim_t *claim = &APR_ARRAY_IDX(claims, i, claim_t);
+    for (i = 0; known && i < rule->claims->nelts; i++) {
+        const claim_t *claim = &APR_ARRAY_IDX(rule->claims, i, claim_t);
 
-        if (claim_matches(r->pool, claim, json_object_get(known, claim->name))) {
+        /* A claim that was left out may have any value: no rule lets in for it, and one that keeps out does (E9). */
+        if (claim_matches(r->pool, claim, json_object_get(known, claim->name))
+            || (rule->forbids && is_left_out(known, claim->name))) {
             return AUTHZ_GRANTED;
         }
     }
-    return AUTHZ_DENIED;
+    return known || !rule->forbids ? AUTHZ_DENIED : AUTHZ_GRANTED;
 }
 
 static const authz_provider claim_provider = { check_claims, parse_claims };

@@ -18,6 +18,8 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
+#define CHALLENGE_MAX 1500 /* bytes of a provider's claims challenge that go into a URL */
+
 typedef mcp_transaction_t transaction_t;
 
 int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
@@ -55,6 +57,7 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
     provider = mcp_json_str(json, "p");
     tx->provider = provider ? mcp_provider_by_name(conf, provider) : NULL;
     tx->sent.state = state;
+    tx->again = json_is_true(json_object_get(json, "again"));
     tx->sent.nonce = mcp_json_str(json, "n");
     tx->sent.code_verifier = mcp_json_str(json, "v");
     mcp_page_locales(r, mcp_json_str(json, "lg"));
@@ -168,6 +171,9 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     apr_array_header_t *form;
     mcp_result_t res = { 0 };
 
+    if (r->method_number == M_POST) {
+        return mcp_callback_post(r, conf);
+    }
     if (r->method_number != M_GET || r->header_only) {
         apr_table_setn(r->headers_out, "Allow", "GET");
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
@@ -176,6 +182,13 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         || mcp_form_duplicate(form, NULL)) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "the callback's query is malformed");
+    }
+    if (mcp_form_get(form, "form_post")) { /* and nothing else of this query counts */
+        query = mcp_callback_query(r, conf, mcp_form_get(form, "form_post"));
+        if (!query || mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS) {
+            return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
+                                  "the callback's sealed form does not open, or is too old");
+        }
     }
     if (mcp_transaction_find(r, conf, mcp_form_get(form, "state"), &tx) != OK) {
         return OK;
@@ -202,6 +215,9 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                   .client = tx.authz.client_key,
                                   .client_name = tx.authz.client_name,
                                   .resource = tx.authz.resource });
+        if (who.challenge && !tx.again && strlen(who.challenge) <= CHALLENGE_MAX) {
+            return mcp_sign_in_again(r, conf, tx.provider, &tx.authz, who.challenge);
+        }
         return mcp_authz_error(r, conf, &tx.authz,
                                res.status == HTTP_SERVICE_UNAVAILABLE             ? "temporarily_unavailable"
                                : res.error && !strcmp(res.error, "access_denied") ? "access_denied"

@@ -18,6 +18,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 
+#include "mcp_signing.h"
 #include "mcp_http.h"
 #include "mcp_json.h"
 
@@ -201,8 +202,7 @@ int mcp_jwks_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (only_get(r) == OK) {
         return OK;
     }
-    json = json_object();
-    json_object_set_new(json, "keys", json_array());
+    json = mcp_signing_jwks(r->pool);
     apr_table_setn(r->headers_out, "Cache-Control", "public, max-age=300");
     return mcp_send_json(r, HTTP_OK, json);
 }

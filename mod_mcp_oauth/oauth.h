@@ -314,6 +314,13 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_httpd_sign_in_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
+
+/** POST of a provider's answer; a part of mcp_callback_handler(). */
+int mcp_callback_post(request_rec *r, const mcp_oauth_conf_t *conf);
+
+/** The query that mcp_callback_post() has sealed, NULL when it does not open or is too old. */
+const char *mcp_callback_query(request_rec *r, const mcp_oauth_conf_t *conf, const char *sealed);
+
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 
@@ -381,6 +388,7 @@ typedef struct {
     mcp_authz_t authz;
     mcp_upstream_request_t sent;
     const mcp_provider_t *provider;
+    int again; /* after a challenge of the provider: there is no third attempt */
 } mcp_transaction_t;
 
 /**
@@ -397,6 +405,10 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_
 
 /** The person said yes: go to the provider, or show the page to choose one (sign_in.c). */
 int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/** Once more to the same provider, with the claims challenge that it answered a sign-in with (E11). */
+int mcp_sign_in_again(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
+                      const mcp_authz_t *authz, const char *claims);
 
 /** grant_type=refresh_token; the client is authenticated. */
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,

@@ -32,6 +32,7 @@
 APLOG_USE_MODULE(mcp_oauth);
 
 #define POLL apr_time_from_msec(20)
+#define AHEAD apr_time_from_sec(60) /* the provider's token is renewed this long before it expires */
 #define WAIT_MAX apr_time_from_sec(3)
 #define SETTLE apr_time_from_msec(50) /* longer than two writes to the store take */
 #define CLAIM_LIFETIME apr_time_from_sec(3)
@@ -109,7 +110,7 @@ static successor_e get_successor(const refresh_t *x, json_t **answer)
 
 /*
  * Does the provider still stand by this person? It is asked when its own access token has run out
- * (W27), and always when a grant is restored. New tokens go to *fresh.
+ * (W27), or is about to, and always when a grant is restored. New tokens go to *fresh.
  * @return OK (*asked tells whether it was), HTTP_UNAUTHORIZED: no more; else it cannot say now
  */
 static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int *asked)
@@ -142,7 +143,7 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
                       mcp_log_text(x->r->pool, x->token.grant.subject), provider->name);
         return HTTP_UNAUTHORIZED;
     }
-    if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now())) {
+    if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now() + AHEAD)) {
         return OK;
     }
     rc = mcp_upstream_refresh(x->r, provider, refresh_token, x->token.grant.subject, fresh, &res);

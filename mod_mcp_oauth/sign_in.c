@@ -57,7 +57,7 @@ const char *mcp_provider_callback(apr_pool_t *p, const mcp_oauth_conf_t *conf,
 
 /* To the provider: a transaction of our own, bound to this browser by its cookie. */
 static int start(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
-                 const mcp_authz_t *authz)
+                 const mcp_authz_t *authz, const char *claims)
 {
     mcp_upstream_request_t sent = { 0 };
     mcp_result_t res = { 0 };
@@ -71,6 +71,7 @@ static int start(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provide
     sent.code_verifier = mcp_random_b64url(r->pool, 32); /* 43 characters (W17) */
     sent.prompt = authz->prompt;
     sent.login_hint = authz->login_hint;
+    sent.claims = claims;
     if (provider->kind == MCP_PROVIDER_HTTPD && authz->prompt && !strcmp(authz->prompt, "none")) {
         return mcp_authz_error(r, conf, authz, "login_required",
                                "the person has to be asked to sign in");
@@ -90,6 +91,7 @@ static int start(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provide
     mcp_put(json, "n", sent.nonce);
     mcp_put(json, "v", sent.code_verifier);
     mcp_put(json, "p", provider->name);
+    json_object_set_new(json, "again", json_boolean(claims != NULL));
     if (!mcp_tx_set(r, conf, sent.state,
                     mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, json,
                                   apr_time_now() + MCP_TX_LIFETIME))) {
@@ -197,7 +199,13 @@ int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t 
                                    "the person has to choose where to sign in");
         }
     }
-    return provider ? start(r, conf, provider, authz) : choice_page(r, conf, authz);
+    return provider ? start(r, conf, provider, authz, NULL) : choice_page(r, conf, authz);
+}
+
+int mcp_sign_in_again(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
+                      const mcp_authz_t *authz, const char *claims)
+{
+    return start(r, conf, provider, authz, claims);
 }
 
 int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf)
@@ -229,5 +237,5 @@ int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (cookie) {
         apr_table_addn(r->err_headers_out, "Set-Cookie", cookie);
     }
-    return start(r, conf, provider, &authz);
+    return start(r, conf, provider, &authz, NULL);
 }

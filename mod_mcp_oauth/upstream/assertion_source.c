@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client assertions that somebody else makes (RFC 7523 section 2.2), so that the gateway has no secret at all: Azure's
- * managed identities, a token file that the platform renews, a command. Never logged, kept in the memory of the child
- * until shortly before they expire; a file is read anew each time.
+/* Client assertions that somebody else makes (RFC 7523 section 2.2), so that the gateway has no
+ * secret at all: Azure's managed identities, a token file that the platform renews, a command.
+ * Never logged, kept in the memory of the child until shortly before they expire; a file is read
+ * anew each time.
  *
- *   managed-identity  a virtual machine's metadata service, or App Service's, Functions' and Container Apps' endpoint
- *                     where IDENTITY_ENDPOINT and IDENTITY_HEADER tell of it (E5)
+ *   managed-identity  a virtual machine's metadata service, or App Service's, Functions' and
+ *                     Container Apps' endpoint, of which IDENTITY_ENDPOINT and IDENTITY_HEADER
+ *                     tell (E5)
  *   workload-identity the file that AZURE_FEDERATED_TOKEN_FILE names (Kubernetes)
  *   file:, exec:      any other
  */
@@ -25,8 +27,10 @@
 
 #define ASSERTION_MAX 16384
 #define ANSWER_MAX 65536
-#define AHEAD apr_time_from_sec(300)       /* a new one is asked for this long before the old one expires, */
-#define AT_LEAST apr_time_from_sec(30)     /* which serves until then; less of each where its life is short */
+#define AHEAD \
+    apr_time_from_sec(300) /* a new one is asked for this long before the old one expires, */
+#define AT_LEAST \
+    apr_time_from_sec(30)                  /* which serves until then; less of each where its life is short */
 #define UNKNOWN_LIFE apr_time_from_sec(60) /* of one that does not tell when it expires */
 #define AGAIN apr_time_from_sec(1)         /* a failure is remembered for this long */
 #define AGAIN_AHEAD apr_time_from_sec(30)  /* and this long while the old one serves */
@@ -61,9 +65,11 @@ struct mcp_assertion_source_t {
 
 /* ---- configuration ---- */
 
-static const char *parse_identity(apr_pool_t *p, int argc, char *const argv[], mcp_assertion_source_t *source)
+static const char *parse_identity(apr_pool_t *p, int argc, char *const argv[],
+                                  mcp_assertion_source_t *source)
 {
-    static const char *const names[] = { "client_id", "object_id", "mi_res_id", "resource", "endpoint" };
+    static const char *const names[] = { "client_id", "object_id", "mi_res_id", "resource",
+                                         "endpoint" };
     int identities = 0;
 
     source->params = apr_table_make(p, 4);
@@ -72,13 +78,16 @@ static const char *parse_identity(apr_pool_t *p, int argc, char *const argv[], m
         const char *value = strchr(argv[i], '=');
         apr_size_t known = 0, len = value ? (apr_size_t)(value - argv[i]) : 0;
 
-        while (known < 5 && (!len || strlen(names[known]) != len || strncmp(names[known], argv[i], len))) {
+        while (known < 5
+               && (!len || strlen(names[known]) != len || strncmp(names[known], argv[i], len))) {
             known++;
         }
         if (known == 5 || !value[1] || strlen(value) > 512 || !mcp_is_header_safe(value)) {
-            return apr_psprintf(p, "MCPProviderAssertion managed-identity takes client_id=, object_id= or mi_res_id=, "
-                                   "resource= and endpoint=, not \"%s\"",
-                                argv[i]);
+            return apr_psprintf(
+                p,
+                "MCPProviderAssertion managed-identity takes client_id=, object_id= or mi_res_id=, "
+                "resource= and endpoint=, not \"%s\"",
+                argv[i]);
         }
         if (known == 4) {
             source->endpoint = value + 1;
@@ -90,11 +99,13 @@ static const char *parse_identity(apr_pool_t *p, int argc, char *const argv[], m
         identities += known < 3;
         apr_table_setn(source->params, names[known], value + 1);
     }
-    return identities > 1 ? "MCPProviderAssertion: one of client_id=, object_id= and mi_res_id= names the identity"
-                          : NULL;
+    return identities > 1
+               ? "MCPProviderAssertion: one of client_id=, object_id= and mi_res_id= names the identity"
+               : NULL;
 }
 
-const char *mcp_assertion_source_parse(apr_pool_t *p, int argc, char *const argv[], mcp_assertion_source_t **out)
+const char *mcp_assertion_source_parse(apr_pool_t *p, int argc, char *const argv[],
+                                       mcp_assertion_source_t **out)
 {
     mcp_assertion_source_t *source = apr_pcalloc(p, sizeof(*source));
 
@@ -137,7 +148,8 @@ const char *mcp_assertion_source_prepare(apr_pool_t *p, mcp_assertion_source_t *
     }
     if (source->endpoint || !endpoint || !*endpoint) {
         apr_table_setn(source->params, "api-version", "2018-02-01");
-        source->url = mcp_url_add_params(p, source->endpoint ? source->endpoint : IMDS, source->params);
+        source->url =
+            mcp_url_add_params(p, source->endpoint ? source->endpoint : IMDS, source->params);
         source->header = "Metadata: true";
         return NULL;
     }
@@ -163,13 +175,14 @@ apr_status_t mcp_assertion_source_start(mcp_assertion_source_t *source, apr_pool
 
 static int unusable(mcp_result_t *res, const char *log)
 {
-    return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the gateway cannot prove who it is", log);
+    return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the gateway cannot prove who it is",
+                    log);
 }
 
 static int later(mcp_result_t *res, const char *log)
 {
-    return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", "the gateway cannot prove who it is",
-                    log);
+    return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+                    "the gateway cannot prove who it is", log);
 }
 
 /* Cut blanks off the end, and see that it has the form of a JWT: it goes into a form as it is. */
@@ -193,10 +206,12 @@ static int from_file(apr_pool_t *p, const char *path, char *text, mcp_result_t *
     apr_file_t *file;
     apr_finfo_t info;
     apr_size_t len = 0;
-    apr_status_t rv = apr_stat(&info, path, APR_FINFO_TYPE, p); /* first: opening a pipe would wait for its writer */
+    apr_status_t rv = apr_stat(&info, path, APR_FINFO_TYPE,
+                               p); /* first: opening a pipe would wait for its writer */
 
     if (rv == APR_SUCCESS && info.filetype != APR_REG) {
-        return unusable(res, apr_psprintf(p, "MCPProviderAssertion: %s is not a regular file", path));
+        return unusable(res,
+                        apr_psprintf(p, "MCPProviderAssertion: %s is not a regular file", path));
     }
     if (rv == APR_SUCCESS) {
         rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
@@ -212,12 +227,14 @@ static int from_file(apr_pool_t *p, const char *path, char *text, mcp_result_t *
     }
     text[len] = '\0';
     if (len == ASSERTION_MAX || memchr(text, '\0', len)) {
-        return unusable(res, apr_psprintf(p, "MCPProviderAssertion: %s is too large, or no text", path));
+        return unusable(res,
+                        apr_psprintf(p, "MCPProviderAssertion: %s is too large, or no text", path));
     }
     return take(res, text, path, p);
 }
 
-/* When a JWT expires, as it says itself; nobody relies on it but we, for keeping it. 0 when it does not tell. */
+/* When a JWT expires, as it says itself; nobody relies on it but we, for keeping it. 0 when it does
+ * not tell. */
 static apr_time_t expiry_of(apr_pool_t *p, const char *jwt)
 {
     const char *payload = strchr(jwt, '.'), *end = payload ? strchr(payload + 1, '.') : NULL;
@@ -227,7 +244,8 @@ static apr_time_t expiry_of(apr_pool_t *p, const char *jwt)
     json_int_t exp;
 
     if (!end
-        || mcp_b64url_decode(p, payload + 1, (apr_size_t)(end - payload - 1), &text, &len) != APR_SUCCESS
+        || mcp_b64url_decode(p, payload + 1, (apr_size_t)(end - payload - 1), &text, &len)
+               != APR_SUCCESS
         || !(json = mcp_json_parse(p, (const char *)text, len, len))) {
         return 0;
     }
@@ -235,14 +253,16 @@ static apr_time_t expiry_of(apr_pool_t *p, const char *jwt)
     return exp > 0 && exp < 253402300799 ? apr_time_from_sec(exp) : 0;
 }
 
-static int from_command(apr_pool_t *p, const mcp_assertion_source_t *source, apr_interval_time_t timeout, char *text,
-                        apr_time_t *expires, mcp_result_t *res)
+static int from_command(apr_pool_t *p, const mcp_assertion_source_t *source,
+                        apr_interval_time_t timeout, char *text, apr_time_t *expires,
+                        mcp_result_t *res)
 {
     const char *why = mcp_command_read(source->what, text, ASSERTION_MAX, timeout);
     int rc;
 
     if (why) {
-        return later(res, apr_psprintf(p, "MCPProviderAssertion: exec:%s: the command %s", source->what, why));
+        return later(res, apr_psprintf(p, "MCPProviderAssertion: exec:%s: the command %s",
+                                       source->what, why));
     }
     rc = take(res, text, "exec:", p);
     *expires = rc == OK ? expiry_of(p, text) : 0;
@@ -251,13 +271,16 @@ static int from_command(apr_pool_t *p, const mcp_assertion_source_t *source, apr
 
 /* ---- managed identities ---- */
 
-/* The metadata service asks for another attempt with these: 404 and 410 while it is being updated, 429, 5xx. */
+/* The metadata service asks for another attempt with these: 404 and 410 while it is being updated,
+ * 429, 5xx. */
 static int is_passing(int status)
 {
-    return status == HTTP_NOT_FOUND || status == HTTP_GONE || status == HTTP_TOO_MANY_REQUESTS || status >= 500;
+    return status == HTTP_NOT_FOUND || status == HTTP_GONE || status == HTTP_TOO_MANY_REQUESTS
+           || status >= 500;
 }
 
-static const char *complaint(apr_pool_t *p, const mcp_assertion_source_t *source, const mcp_fetched_t *got)
+static const char *complaint(apr_pool_t *p, const mcp_assertion_source_t *source,
+                             const mcp_fetched_t *got)
 {
     const json_t *json = mcp_json_parse(p, got->body, got->len, ANSWER_MAX);
     const char *error = json ? mcp_json_str(json, "error") : NULL;
@@ -266,8 +289,8 @@ static const char *complaint(apr_pool_t *p, const mcp_assertion_source_t *source
     if (json && !text) { /* App Service */
         text = mcp_json_str(json, "message");
     }
-    return apr_psprintf(p, "%s answered %d %s %s", source->url, got->status, error ? mcp_log_text(p, error) : "",
-                        text ? mcp_log_text(p, text) : "");
+    return apr_psprintf(p, "%s answered %d %s %s", source->url, got->status,
+                        error ? mcp_log_text(p, error) : "", text ? mcp_log_text(p, text) : "");
 }
 
 /* expires_on and expires_in, numbers or numbers as strings (E5). */
@@ -282,22 +305,25 @@ static apr_time_t answer_expiry(const json_t *json)
     return in > 0 && in < 10 * 366 * 86400 ? now + apr_time_from_sec(in) : 0;
 }
 
-static int read_identity(apr_pool_t *p, const mcp_assertion_source_t *source, const mcp_fetched_t *got, char *text,
-                         apr_time_t *expires, mcp_result_t *res)
+static int read_identity(apr_pool_t *p, const mcp_assertion_source_t *source,
+                         const mcp_fetched_t *got, char *text, apr_time_t *expires,
+                         mcp_result_t *res)
 {
     const json_t *json = mcp_json_parse(p, got->body, got->len, ANSWER_MAX);
     const char *token = json ? mcp_json_str(json, "access_token") : NULL;
 
     if (!token || strlen(token) > ASSERTION_MAX) {
-        return unusable(res, apr_psprintf(p, "%s: the answer has no usable access_token", source->url));
+        return unusable(res,
+                        apr_psprintf(p, "%s: the answer has no usable access_token", source->url));
     }
     apr_cpystrn(text, token, ASSERTION_MAX + 1);
     *expires = answer_expiry(json);
     return take(res, text, source->url, p);
 }
 
-static int from_identity(apr_pool_t *p, const mcp_assertion_source_t *source, apr_interval_time_t timeout, char *text,
-                         apr_time_t *expires, mcp_result_t *res)
+static int from_identity(apr_pool_t *p, const mcp_assertion_source_t *source,
+                         apr_interval_time_t timeout, char *text, apr_time_t *expires,
+                         mcp_result_t *res)
 {
     apr_time_t deadline = apr_time_now() + timeout;
     apr_interval_time_t pause = BACK_OFF;
@@ -309,7 +335,8 @@ static int from_identity(apr_pool_t *p, const mcp_assertion_source_t *source, ap
         apr_time_t now = apr_time_now();
         unsigned char jitter;
 
-        ask.timeout = deadline - now;
+        ask.timeout =
+            now + BACK_OFF < deadline ? deadline - now : BACK_OFF; /* 0 would be no limit */
         memset(res, 0, sizeof(*res));
         rc = mcp_fetch(p, &ask, &got, res);
         if (rc == OK && got.status == HTTP_OK) {
@@ -348,7 +375,8 @@ static void renew(apr_pool_t *p, mcp_assertion_source_t *source, apr_interval_ti
     now = apr_time_now();
     expires = expires ? expires : now + UNKNOWN_LIFE;
     if (rc == OK && expires <= now) {
-        rc = unusable(&res, "MCPProviderAssertion: the assertion has expired already; is the clock right?");
+        rc = unusable(
+            &res, "MCPProviderAssertion: the assertion has expired already; is the clock right?");
     }
     if (rc == OK) {
         apr_interval_time_t life = expires - now;
@@ -366,8 +394,8 @@ static void renew(apr_pool_t *p, mcp_assertion_source_t *source, apr_interval_ti
     apr_thread_cond_broadcast(source->done);
 }
 
-int mcp_assertion_get(apr_pool_t *p, mcp_assertion_source_t *source, apr_interval_time_t timeout, const char **text,
-                      mcp_result_t *res)
+int mcp_assertion_get(apr_pool_t *p, mcp_assertion_source_t *source, apr_interval_time_t timeout,
+                      const char **text, mcp_result_t *res)
 {
     apr_time_t deadline = apr_time_now() + timeout;
     char *found = apr_palloc(p, ASSERTION_MAX + 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway's own authentication at a provider: by secret, by a signed assertion, by somebody else's, by certificate. */
+/* The gateway's own authentication at a provider: by secret, by a signed assertion, by somebody
+ * else's, by certificate. */
 
 #include "upstream_impl.h"
 
@@ -27,10 +28,12 @@ APLOG_USE_MODULE(mcp_oauth);
 
 static mcp_credential_t *credential_of(cmd_parms *cmd, const char **why)
 {
-    const mcp_oauth_conf_t *conf = ap_get_module_config(cmd->server->module_config, (module *)cmd->info);
+    const mcp_oauth_conf_t *conf =
+        ap_get_module_config(cmd->server->module_config, (module *)cmd->info);
 
     *why = conf->section ? NULL
-                         : apr_psprintf(cmd->pool, "%s belongs into a <MCPProvider NAME> section", cmd->cmd->name);
+                         : apr_psprintf(cmd->pool, "%s belongs into a <MCPProvider NAME> section",
+                                        cmd->cmd->name);
     return conf->section ? &conf->section->credential : NULL;
 }
 
@@ -57,7 +60,8 @@ const char *mcp_set_provider_client_certificate(cmd_parms *cmd, void *dummy, con
     if (credential) {
         credential->cert_file = ap_server_root_relative(cmd->pool, arg);
         if (!credential->cert_file) {
-            return apr_psprintf(cmd->pool, "MCPProviderClientCertificate: \"%s\" is not a path", arg);
+            return apr_psprintf(cmd->pool, "MCPProviderClientCertificate: \"%s\" is not a path",
+                                arg);
         }
     }
     return why;
@@ -110,7 +114,8 @@ const char *mcp_set_provider_assertion(cmd_parms *cmd, void *dummy, int argc, ch
     const char *why;
     mcp_credential_t *credential = credential_of(cmd, &why);
 
-    return credential ? mcp_assertion_source_parse(cmd->pool, argc, argv, &credential->source) : why;
+    return credential ? mcp_assertion_source_parse(cmd->pool, argc, argv, &credential->source)
+                      : why;
 }
 
 const char *mcp_set_provider_par(cmd_parms *cmd, void *dummy, const char *arg)
@@ -119,7 +124,9 @@ const char *mcp_set_provider_par(cmd_parms *cmd, void *dummy, const char *arg)
     mcp_credential_t *credential = credential_of(cmd, &why);
 
     if (credential) {
-        credential->par = !strcmp(arg, "on") ? MCP_PAR_ON : (!strcmp(arg, "off") ? MCP_PAR_OFF : MCP_PAR_REQUIRED);
+        credential->par = !strcmp(arg, "on")
+                              ? MCP_PAR_ON
+                              : (!strcmp(arg, "off") ? MCP_PAR_OFF : MCP_PAR_REQUIRED);
         if (credential->par == MCP_PAR_REQUIRED && strcmp(arg, "required")) {
             return "MCPProviderPAR takes required, on or off";
         }
@@ -131,7 +138,9 @@ const char *mcp_set_provider_par(cmd_parms *cmd, void *dummy, const char *arg)
 
 static int is_tls(const char *method)
 {
-    return method && (!strcmp(method, "tls_client_auth") || !strcmp(method, "self_signed_tls_client_auth"));
+    return method
+           && (!strcmp(method, "tls_client_auth")
+               || !strcmp(method, "self_signed_tls_client_auth"));
 }
 
 static const char *read_certificate(apr_pool_t *p, mcp_credential_t *credential)
@@ -139,7 +148,8 @@ static const char *read_certificate(apr_pool_t *p, mcp_credential_t *credential)
     char reason[120], *text = apr_palloc(p, CERT_MAX + 1);
     apr_size_t len = 0;
     apr_file_t *file;
-    apr_status_t rv = apr_file_open(&file, credential->cert_file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, p);
+    apr_status_t rv =
+        apr_file_open(&file, credential->cert_file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, p);
 
     if (rv == APR_SUCCESS) {
         rv = apr_file_read_full(file, text, CERT_MAX, &len);
@@ -147,8 +157,8 @@ static const char *read_certificate(apr_pool_t *p, mcp_credential_t *credential)
         rv = APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
     }
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(p, "MCPProviderClientCertificate: cannot read %s: %s", credential->cert_file,
-                            apr_strerror(rv, reason, sizeof(reason)));
+        return apr_psprintf(p, "MCPProviderClientCertificate: cannot read %s: %s",
+                            credential->cert_file, apr_strerror(rv, reason, sizeof(reason)));
     }
     text[len] = '\0';
     credential->cert_pem = text;
@@ -167,7 +177,8 @@ static const char *load_key(apr_pool_t *p, mcp_credential_t *credential)
     if (why) {
         return apr_pstrcat(p, "MCPProviderClientKey: ", why, NULL);
     }
-    why = mcp_signer_make(p, credential->key_pem, credential->alg, credential->cert_pem, &credential->signer);
+    why = mcp_signer_make(p, credential->key_pem, credential->alg, credential->cert_pem,
+                          &credential->signer);
     return why ? apr_psprintf(p, "MCPProviderClientKey: %s %s", credential->key_ref, why) : NULL;
 }
 
@@ -181,7 +192,8 @@ const char *mcp_credential_check(apr_pool_t *p, const mcp_provider_t *provider)
         return "two ways to authenticate are there: remove MCPProviderClientSecret, or name the way by "
                "MCPProviderAuthMethod";
     }
-    if (method && !strcmp(method, "none") && (provider->secret_ref || own->key_ref || own->source)) {
+    if (method && !strcmp(method, "none")
+        && (provider->secret_ref || own->key_ref || own->source)) {
         return "MCPProviderAuthMethod none uses no secret: remove MCPProviderClientSecret (or the key, or the "
                "assertion), or the method";
     }
@@ -196,18 +208,24 @@ const char *mcp_credential_check(apr_pool_t *p, const mcp_provider_t *provider)
         return "MCPProviderAssertion says that somebody else makes the assertion: remove MCPProviderClientKey or it";
     }
     if (is_tls(method) && (!own->key_ref || !own->cert_file)) {
-        return apr_psprintf(p, "MCPProviderAuthMethod %s needs MCPProviderClientKey and MCPProviderClientCertificate",
-                            method);
+        return apr_psprintf(
+            p,
+            "MCPProviderAuthMethod %s needs MCPProviderClientKey and MCPProviderClientCertificate",
+            method);
     }
     if ((own->key_ref || own->source) && !signs && !is_tls(method)) {
-        return apr_psprintf(p, "MCPProviderAuthMethod %s does not use MCPProviderClientKey and MCPProviderAssertion: "
-                               "remove them, or set MCPProviderAuthMethod private_key_jwt",
-                            method);
+        return apr_psprintf(
+            p,
+            "MCPProviderAuthMethod %s does not use MCPProviderClientKey and MCPProviderAssertion: "
+            "remove them, or set MCPProviderAuthMethod private_key_jwt",
+            method);
     }
     if (own->cert_file && !own->key_ref) {
         return "MCPProviderClientCertificate needs its key: add MCPProviderClientKey file:/path";
     }
-    if (own->key_ref && !strncmp(own->key_ref, "file:", 5)) { /* for configtest; commands run at the start only */
+    if (own->key_ref
+        && !strncmp(own->key_ref,
+                    "file:", 5)) { /* for configtest; commands run at the start only */
         mcp_credential_t copy = *own;
 
         return load_key(p, &copy);
@@ -215,7 +233,8 @@ const char *mcp_credential_check(apr_pool_t *p, const mcp_provider_t *provider)
     return NULL;
 }
 
-const char *mcp_credential_load(apr_pool_t *p, mcp_credential_t *credential, server_rec *s, const char *provider)
+const char *mcp_credential_load(apr_pool_t *p, mcp_credential_t *credential, server_rec *s,
+                                const char *provider)
 {
     const char *why = NULL;
     apr_time_t not_after;
@@ -254,14 +273,17 @@ static const char *method_for(const mcp_provider_t *provider, const mcp_discover
     return !provider->secret ? "none" : (doc->basic ? "client_secret_basic" : "client_secret_post");
 }
 
-/* What was configured; else what the provider says that it takes, the better one first; else by the key. */
+/* What was configured; else what the provider says that it takes, the better one first; else by the
+ * key. */
 static const char *alg_for(const mcp_provider_t *provider, const mcp_discovery_t *doc)
 {
-    static const char *const order[] = { "PS256", "ES256", "RS256", "PS384", "ES384", "RS384",
-                                         "PS512", "ES512", "RS512", NULL };
+    static const char *const order[] = { "PS256", "ES256", "RS256", "PS384", "ES384",
+                                         "RS384", "PS512", "ES512", "RS512", NULL };
 
-    for (const char *const *alg = order; !provider->credential.alg && doc->assertion_algs && *alg; alg++) {
-        if (mcp_list_has(doc->assertion_algs, *alg) && mcp_signer_can(provider->credential.signer, *alg)) {
+    for (const char *const *alg = order; !provider->credential.alg && doc->assertion_algs && *alg;
+         alg++) {
+        if (mcp_list_has(doc->assertion_algs, *alg)
+            && mcp_signer_can(provider->credential.signer, *alg)) {
             return *alg;
         }
     }
@@ -269,20 +291,21 @@ static const char *alg_for(const mcp_provider_t *provider, const mcp_discovery_t
 }
 
 /* RFC 7523 section 3, OpenID Connect Core 1.0 section 9. */
-static const char *make_assertion(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc)
+static const char *make_assertion(apr_pool_t *p, const mcp_provider_t *provider,
+                                  const mcp_discovery_t *doc)
 {
     json_t *claims = mcp_json_own(p, json_object());
     json_int_t now = apr_time_sec(apr_time_now());
 
     mcp_put(claims, "iss", provider->client_id);
     mcp_put(claims, "sub", provider->client_id);
-    mcp_put(claims, "aud", provider->credential.aud_is_issuer ? provider->issuer : doc->token_endpoint);
+    mcp_put(claims, "aud", provider->credential.aud_is_issuer ? doc->issuer : doc->token_endpoint);
     mcp_put(claims, "jti", mcp_random_b64url(p, 16));
     json_object_set_new(claims, "iat", json_integer(now));
     json_object_set_new(claims, "nbf", json_integer(now));
     json_object_set_new(claims, "exp", json_integer(now + ASSERTION_LIFETIME));
-    return mcp_signer_sign(p, provider->credential.signer, alg_for(provider, doc), provider->credential.kid, 1,
-                           claims);
+    return mcp_signer_sign(p, provider->credential.signer, alg_for(provider, doc),
+                           provider->credential.kid, 1, claims);
 }
 
 static int add_assertion(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
@@ -313,8 +336,8 @@ static int add_assertion(request_rec *r, const mcp_provider_t *provider, const m
 
 /* The client's authentication: into @a form, the header of @a ask, or its connection. */
 static int authenticate(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
-                        mcp_endpoint_t endpoint, apr_table_t *form, mcp_fetch_t *ask, const char **proof,
-                        mcp_result_t *res)
+                        mcp_endpoint_t endpoint, apr_table_t *form, mcp_fetch_t *ask,
+                        const char **proof, mcp_result_t *res)
 {
     const char *method = method_for(provider, doc);
 
@@ -322,11 +345,12 @@ static int authenticate(request_rec *r, const mcp_provider_t *provider, const mc
     *proof = provider->secret;
     if (!strcmp(method, "client_secret_basic")) {
         /* Both parts are form-encoded first (RFC 6749 section 2.3.1). */
-        ask->authorization =
-            apr_pstrcat(r->pool, "Basic ",
-                        ap_pbase64encode(r->pool, apr_pstrcat(r->pool, mcp_url_encode(r->pool, provider->client_id),
-                                                              ":", mcp_url_encode(r->pool, provider->secret), NULL)),
-                        NULL);
+        ask->authorization = apr_pstrcat(
+            r->pool, "Basic ",
+            ap_pbase64encode(r->pool,
+                             apr_pstrcat(r->pool, mcp_url_encode(r->pool, provider->client_id), ":",
+                                         mcp_url_encode(r->pool, provider->secret), NULL)),
+            NULL);
         return OK;
     }
     apr_table_setn(form, "client_id", provider->client_id);
@@ -337,7 +361,7 @@ static int authenticate(request_rec *r, const mcp_provider_t *provider, const mc
         return add_assertion(r, provider, doc, form, proof, res);
     }
     else if (is_tls(method)) {
-        ask->url = endpoint.mtls;
+        ask->url = endpoint.mtls ? endpoint.mtls : endpoint.plain;
         ask->client_cert = provider->credential.cert_pem;
         ask->client_key = provider->credential.key_pem;
     }
@@ -358,7 +382,8 @@ int mcp_client_post(request_rec *r, const mcp_provider_t *provider, const mcp_di
         };
         apr_table_t *form = apr_table_copy(r->pool, params);
         unsigned char jitter;
-        int rc = authenticate(r, provider, doc, endpoint, form, &ask, proof, res); /* anew: a jti is used once */
+        int rc = authenticate(r, provider, doc, endpoint, form, &ask, proof,
+                              res); /* anew: a jti is used once */
 
         if (rc != OK) {
             return rc;
@@ -366,7 +391,8 @@ int mcp_client_post(request_rec *r, const mcp_provider_t *provider, const mcp_di
         ask.form = mcp_url_add_params(r->pool, "", form) + 1; /* without the "?" */
         rc = mcp_fetch(r->pool, &ask, got, res);
         if (rc != OK || tries
-            || (got->status != HTTP_TOO_MANY_REQUESTS && !(again && got->status == HTTP_SERVICE_UNAVAILABLE))) {
+            || (got->status != HTTP_TOO_MANY_REQUESTS
+                && !(again && got->status == HTTP_SERVICE_UNAVAILABLE))) {
             return rc;
         }
         mcp_random(&jitter, 1);

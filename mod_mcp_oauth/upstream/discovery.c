@@ -101,12 +101,13 @@ const void *mcp_discovery_parse(apr_pool_t *p, const mcp_provider_t *provider, c
         *why = json ? "has no issuer" : "is not a JSON object; check MCPProviderIssuer";
         return NULL;
     }
-    if (strcmp(issuer, provider->issuer)) { /* section 4.3: exactly */
+    if (!mcp_tenant_issuer_ok(p, provider, issuer)) { /* section 4.3: exactly, but for Entra's tenants */
         *why = apr_psprintf(p, "the provider calls itself \"%s\": set MCPProviderIssuer to that, if it is to be "
                                "trusted",
                             mcp_log_text(p, issuer));
         return NULL;
     }
+    doc->issuer = apr_pstrdup(p, issuer);
     doc->authorization_endpoint = endpoint(p, provider, json, "authorization_endpoint", why);
     doc->token_endpoint = doc->authorization_endpoint ? endpoint(p, provider, json, "token_endpoint", why) : NULL;
     doc->jwks_uri = doc->token_endpoint ? endpoint(p, provider, json, "jwks_uri", why) : NULL;

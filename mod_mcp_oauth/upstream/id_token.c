@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <apr_cstr.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <openssl/err.h>
 
@@ -90,7 +91,8 @@ static const char *read_header(apr_pool_t *p, const char *token,
 
 /* APR_SUCCESS with the signed text, APR_NOTFOUND without a fitting key, APR_EINVAL for a wrong signature. */
 static apr_status_t verify_signature(apr_pool_t *p, const char *token, const header_t *header,
-                                     const mcp_jwks_t *keys, const char **text, apr_size_t *len, const char **why)
+                                     const mcp_jwks_t *keys, const char **text, apr_size_t *len,
+                                     const mcp_jwk_t **key, const char **why)
 {
     cjose_err err;
     cjose_jws_t *jws = cjose_jws_import(token, strlen(token), &err);
@@ -113,6 +115,7 @@ static apr_status_t verify_signature(apr_pool_t *p, const char *token, const hea
         }
         if (cjose_jws_verify(jws, keys->keys[i].jwk, &err)
             && cjose_jws_get_plaintext(jws, &plain, &size, &err)) {
+            *key = &keys->keys[i];
             *text = (const char *)plain;
             *len = size;
             return APR_SUCCESS;
@@ -220,11 +223,51 @@ static const char *check_logout(const json_t *claims, apr_time_t now)
     return NULL;
 }
 
+int mcp_is_guid(const char *text)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    apr_size_t i;
+
+    for (i = 0; form[i]; i++) {
+        if (form[i] == 'x' ? !apr_isxdigit(text[i]) : text[i] != '-') {
+            return 0;
+        }
+    }
+    return !text[i];
+}
+
+const char *mcp_tenant_issuer(apr_pool_t *p, const char *template, const char *tid)
+{
+    const char *mark = strstr(template, MCP_TENANT_MARK);
+
+    if (!mark) {
+        return template;
+    }
+    return tid && mcp_is_guid(tid)
+               ? apr_pstrcat(p, apr_pstrmemdup(p, template, (apr_size_t)(mark - template)), tid,
+                             mark + strlen(MCP_TENANT_MARK), NULL)
+               : NULL;
+}
+
+/* Whose tokens the key may sign (E1): a key of one tenant, or of one kind of account, is no key for the others. */
+static const char *check_key(apr_pool_t *p, const mcp_jwk_t *key, const json_t *claims)
+{
+    const char *issuer = key->issuer ? mcp_tenant_issuer(p, key->issuer, mcp_json_str(claims, "tid")) : NULL;
+
+    return !key->issuer || (issuer && !strcmp(issuer, mcp_json_str(claims, "iss")))
+               ? NULL
+               : "the key is not one for tokens of this issuer";
+}
+
 static const char *check_claims(apr_pool_t *p, const json_t *claims, const mcp_id_token_expected_t *expected)
 {
     const char *iss = mcp_json_str(claims, "iss"), *sub = mcp_json_str(claims, "sub"), *why;
+    const char *issuer = mcp_tenant_issuer(p, expected->issuer, mcp_json_str(claims, "tid"));
 
-    if (!iss || strcmp(iss, expected->issuer)) {
+    if (!issuer) {
+        return "tid is missing or no GUID";
+    }
+    if (!iss || strcmp(iss, issuer)) {
         return apr_psprintf(p, "iss is not the provider's issuer: \"%s\"", iss ? mcp_log_text(p, iss) : "");
     }
     why = check_audience(claims, expected->client_id);
@@ -253,6 +296,7 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
                                  const mcp_id_token_expected_t *expected, json_t **claims, const char **why)
 {
     header_t header = { 0 };
+    const mcp_jwk_t *key = NULL;
     const char *text = NULL;
     apr_size_t len = 0;
     apr_status_t rv;
@@ -266,12 +310,15 @@ apr_status_t mcp_id_token_verify(apr_pool_t *p, const char *token, const mcp_jwk
     if (*why || !header.alg) {
         return APR_EINVAL;
     }
-    rv = verify_signature(p, token, &header, keys, &text, &len, why);
+    rv = verify_signature(p, token, &header, keys, &text, &len, &key, why);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     json = mcp_json_parse(p, text, len, MCP_ID_TOKEN_MAX);
     *why = json ? check_claims(p, json, expected) : "the token's claims are malformed";
+    if (!*why && expected->key_issuers) {
+        *why = check_key(p, key, json);
+    }
     if (*why) {
         return APR_EINVAL;
     }

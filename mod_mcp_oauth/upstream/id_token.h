@@ -26,7 +26,8 @@ int mcp_jwks_count(const mcp_jwks_t *keys);
 
 /* What a token has to say to be believed. */
 typedef struct {
-    const char *issuer;    /* byte for byte */
+    const char *issuer;    /* byte for byte, after MCP_TENANT_MARK in it was replaced by the token's tid */
+    int key_issuers;       /* keys that name an issuer sign for that one only (E1) */
     const char *client_id; /* audience */
     const char *nonce;     /* NULL: not looked at (a refresh) */
     const char *subject;   /* NULL: any; else it must be this one */
@@ -38,6 +39,14 @@ typedef struct {
 #define MCP_ID_TOKEN_MAX 65536
 #define MCP_LOGOUT_EVENT "http://schemas.openid.net/event/backchannel-logout"
 #define MCP_LOGOUT_AGE 3600 /* seconds: an older logout token is refused, so that its jti need not be kept longer */
+#define MCP_TENANT_MARK "{tenantid}" /* what Entra writes into issuers that stand for many */
+
+/** Is @a text a GUID in its usual form? */
+int mcp_is_guid(const char *text);
+
+/** @a template with MCP_TENANT_MARK replaced by @a tid; NULL when it is there and @a tid is no GUID. */
+const char *mcp_tenant_issuer(apr_pool_t *p, const char *template, const char *tid);
+
 #define MCP_ID_TOKEN_SKEW 300 /* seconds that clocks may differ */
 
 /**

@@ -155,6 +155,7 @@ static int take_key(apr_pool_t *p, const json_t *json, mcp_jwk_t *key)
     }
     key->kid = kid ? apr_pstrdup(p, kid) : NULL;
     key->alg = alg ? mcp_alg_find(alg)->name : NULL;
+    key->issuer = apr_pstrdup(p, mcp_json_str(json, "issuer"));
     return 1;
 }
 

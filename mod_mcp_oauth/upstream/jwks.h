@@ -19,6 +19,7 @@ typedef struct {
 typedef struct {
     const char *kid; /* NULL when it has none */
     const char *alg; /* NULL when it has none */
+    const char *issuer; /* whose tokens it may sign, NULL when it does not say (Entra, E1) */
     cjose_jwk_t *jwk;
     cjose_jwk_kty_t kty;
     int curve;

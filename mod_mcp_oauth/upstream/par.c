@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pushed authorization requests (RFC 9126): the parameters go to the provider directly, the browser carries a name. */
+/* Pushed authorization requests (RFC 9126): the parameters go to the provider directly, the browser
+ * carries a name. */
 
 #include "upstream_impl.h"
 
@@ -28,9 +29,11 @@ int mcp_push_request(request_rec *r, const mcp_provider_t *provider, const mcp_d
     int rc;
 
     if (!doc->par_endpoint) {
-        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider is not set up for the gateway",
-                        "authorization requests are to be pushed, but the provider's metadata has no "
-                        "pushed_authorization_request_endpoint; check MCPProviderPAR");
+        return mcp_fail(
+            res, HTTP_BAD_GATEWAY, "server_error",
+            "the identity provider is not set up for the gateway",
+            "authorization requests are to be pushed, but the provider's metadata has no "
+            "pushed_authorization_request_endpoint; check MCPProviderPAR");
     }
     rc = mcp_client_post(r, provider, doc, endpoint, *params, ANSWER_MAX, 1, &got, &proof, res);
     if (rc != OK) {
@@ -42,8 +45,10 @@ int mcp_push_request(request_rec *r, const mcp_provider_t *provider, const mcp_d
     }
     uri = json ? mcp_json_str(json, "request_uri") : NULL;
     if (!uri || strlen(uri) > REQUEST_URI_MAX || !mcp_is_header_safe(uri)) {
-        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
-                        apr_psprintf(r->pool, "%s: the answer has no usable request_uri", endpoint.plain));
+        return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error",
+                        "the identity provider's answer is not usable",
+                        apr_psprintf(r->pool, "%s: the answer has no usable request_uri",
+                                     endpoint.plain));
     }
     *params = apr_table_make(r->pool, 2);
     apr_table_setn(*params, "client_id", provider->client_id);

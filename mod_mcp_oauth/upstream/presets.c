@@ -53,6 +53,9 @@ static const mcp_preset_line_t keycloak[] = {
 static const mcp_preset_line_t entra[] = {
     { "MCPProviderLabel", "Microsoft" },
     { "MCPProviderIssuer", "https://login.microsoftonline.com/{}/v2.0" },
+    { "MCPProviderAllowTenant", "{}" },
+    { "MCPProviderSubjectClaim", "tid oid" },
+    { "MCPProviderTokenScope", "one-resource" },
     { "MCPProviderScope", "\"openid profile email offline_access\"" },
     { "MCPProviderClaims", "oid tid name preferred_username roles groups" },
     { NULL, NULL },
@@ -74,7 +77,7 @@ static const mcp_preset_line_t github[] = {
 };
 
 static const mcp_preset_t presets[] = {
-    { "entra", "the tenant's id", entra },
+    { "entra", "the tenant's id or domain, common, organizations or consumers", entra },
     { "google", NULL, google },
     { "okta", "a host such as example.okta.com, or example.okta.com/oauth2/default", okta },
     { "auth0", "a host such as example.eu.auth0.com", auth0 },

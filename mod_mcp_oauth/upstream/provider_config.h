@@ -49,6 +49,11 @@ const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args);
 /** The section that a directive stands in, or NULL with *why set. */
 mcp_provider_t *mcp_provider_of(cmd_parms *cmd, const char **why);
 
+/* ---- tenant.c ---- */
+
+/** What of tenants and scopes in a section does not fit together. NULL, or what to mend. */
+const char *mcp_tenants_check(apr_pool_t *p, const mcp_provider_t *provider);
+
 /* ---- provider_set.c ---- */
 
 /** The PEM text of a CA file. NULL or why not. */
@@ -75,6 +80,9 @@ const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg
 const char *mcp_set_provider_subject(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_username(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_proxy(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_token_scope(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_response_mode(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_allow_tenant(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_ca_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 
@@ -113,6 +121,12 @@ const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *ar
                                  "tls_client_auth, self_signed_tls_client_auth or none"), \
         AP_INIT_TAKE1("MCPProviderScope", mcp_set_provider_scope, (void *)(mod), RSRC_CONF, \
                       "scopes asked of the provider"), \
+        AP_INIT_TAKE1("MCPProviderTokenScope", mcp_set_provider_token_scope, (void *)(mod), RSRC_CONF, \
+                      "scopes for the token endpoint: none, one-resource, or scopes"), \
+        AP_INIT_TAKE1("MCPProviderResponseMode", mcp_set_provider_response_mode, (void *)(mod), \
+                      RSRC_CONF, "how the provider answers: query or form_post"), \
+        AP_INIT_ITERATE("MCPProviderAllowTenant", mcp_set_provider_allow_tenant, (void *)(mod), \
+                        RSRC_CONF, "tenants whose people may sign in, or any"), \
         AP_INIT_TAKE12("MCPProviderAuthParam", mcp_set_provider_auth_param, (void *)(mod), \
                        RSRC_CONF, "parameter that is added to the authorization request"), \
         AP_INIT_ITERATE("MCPProviderClaims", mcp_set_provider_claims, (void *)(mod), RSRC_CONF, \

@@ -82,7 +82,10 @@ static const char *check_section(apr_pool_t *p, const mcp_provider_t *provider)
             "MCPProviderScope takes scopes with openid among them: it is what brings the person's identity";
     }
     else {
-        what = mcp_credential_check(p, provider);
+        what = mcp_tenants_check(p, provider);
+        if (!what) {
+            what = mcp_credential_check(p, provider);
+        }
     }
     return what ? apr_psprintf(p, "<MCPProvider %s>: %s", provider->name, what) : NULL;
 }

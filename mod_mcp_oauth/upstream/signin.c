@@ -61,6 +61,12 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
     }
     apr_table_setn(params, "code_challenge", mcp_sha256_b64url(r->pool, in->code_verifier));
     apr_table_setn(params, "code_challenge_method", "S256");
+    if (provider->response_mode) {
+        apr_table_setn(params, "response_mode", provider->response_mode);
+    }
+    if (in->claims) {
+        apr_table_setn(params, "claims", in->claims);
+    }
     apr_table_overlap(params, provider->auth_params, APR_OVERLAP_TABLES_SET);
     if (in->prompt) {
         const char *always = apr_table_get(provider->auth_params, "prompt");
@@ -88,13 +94,16 @@ int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, c
 
 /* The keys, and the token verified by them; once more with newer keys when none of these fits. */
 int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
-                        const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res)
+                        const mcp_id_token_expected_t *wanted, json_t **claims, mcp_result_t *res)
 {
+    mcp_id_token_expected_t fitted = *wanted, *expected = &fitted;
     const void *keys = NULL, *newer;
     const char *why = NULL;
     apr_status_t rv;
     int rc = mcp_cache_get(provider->state->keys, provider, doc->jwks_uri, NULL, &keys, res, r->pool);
 
+    expected->issuer = doc->issuer;
+    expected->key_issuers = provider->tenants != NULL;
     if (rc != OK) {
         return rc;
     }
@@ -111,6 +120,13 @@ int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mc
     if (rv != APR_SUCCESS) {
         return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the identity provider's answer is not usable",
                         apr_pstrcat(r->pool, "token refused: ", why, NULL));
+    }
+    if (!mcp_tenant_allowed(provider, mcp_json_str(*claims, "tid"))) {
+        const char *tid = mcp_json_str(*claims, "tid");
+
+        return mcp_fail(res, HTTP_FORBIDDEN, "access_denied", "the person's organisation may not sign in here",
+                        apr_psprintf(r->pool, "tenant %s is not among those of MCPProviderAllowTenant",
+                                     tid ? mcp_log_text(r->pool, tid) : "-"));
     }
     return OK;
 }
@@ -146,7 +162,8 @@ static void keep_tokens(const mcp_token_answer_t *answer, mcp_identity_t *identi
 static int check_iss(apr_pool_t *p, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *iss,
                      mcp_result_t *res)
 {
-    if (!provider->issuer || (iss ? !strcmp(iss, provider->issuer) : !doc->iss_parameter)) {
+    if (!provider->issuer
+        || (iss ? mcp_tenant_issuer_fits(p, doc->issuer, iss) : !doc->iss_parameter)) {
         return OK;
     }
     return mcp_fail(res, HTTP_BAD_GATEWAY, "server_error", "the answer is not the identity provider's",
@@ -154,12 +171,20 @@ static int check_iss(apr_pool_t *p, const mcp_provider_t *provider, const mcp_di
                         : "the callback has no iss although the provider promises one (RFC 9207)");
 }
 
+static void add_scope(apr_pool_t *p, const mcp_provider_t *provider, apr_table_t *params)
+{
+    const char *scope = mcp_token_scope(p, provider);
+
+    if (scope) {
+        apr_table_setn(params, "scope", scope);
+    }
+}
+
 static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *sent,
                   const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res)
 {
     const char *const secrets[] = { code, sent->code_verifier, NULL };
     mcp_id_token_expected_t expected = {
-        .issuer = provider->issuer,
         .client_id = provider->client_id,
         .nonce = sent->nonce,
     };
@@ -179,7 +204,9 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
     apr_table_setn(params, "code", code);
     apr_table_setn(params, "redirect_uri", sent->redirect_uri);
     apr_table_setn(params, "code_verifier", sent->code_verifier);
+    add_scope(r->pool, provider, params);
     rc = mcp_token_call(r, provider, doc, params, 1, secrets, &answer, res);
+    identity->challenge = answer.challenge;
     if (rc == HTTP_UNAUTHORIZED) {
         return res->status = strcmp(res->error, "invalid_grant") ? HTTP_FORBIDDEN : HTTP_BAD_REQUEST;
     }
@@ -229,7 +256,6 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
 {
     const char *const secrets[] = { refresh_token, NULL };
     mcp_id_token_expected_t expected = {
-        .issuer = provider->issuer,
         .client_id = provider->client_id,
         .now = apr_time_now(),
     };
@@ -244,6 +270,7 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     }
     apr_table_setn(params, "grant_type", "refresh_token");
     apr_table_setn(params, "refresh_token", refresh_token);
+    add_scope(r->pool, provider, params);
     /* A refresh token may be spent although its answer says 503: no second attempt. */
     rc = mcp_token_call(r, provider, doc, params, 0, secrets, &answer, res);
     if (rc == HTTP_UNAUTHORIZED) {
@@ -262,6 +289,10 @@ static int refresh(request_rec *r, const mcp_provider_t *provider, const char *r
     rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
         rc = describe(r->pool, provider, claims, subject, identity, res);
+    }
+    else if (rc == HTTP_FORBIDDEN) { /* the person's tenant may not sign in any more */
+        res->error = "invalid_grant";
+        return res->status = HTTP_UNAUTHORIZED;
     }
     else if (rc == HTTP_SERVICE_UNAVAILABLE) {
         /* The provider has refreshed, and may have spent the old token: what it gave must not be lost because its keys

@@ -46,6 +46,10 @@ typedef struct mcp_provider_t {
     mcp_credential_t credential; /* keys, certificates, assertions */
     const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
     int scope_set;               /* it was written: asked for as it stands, whatever the provider's metadata says */
+    const char *token_scope;     /* MCPProviderTokenScope: NULL none, "one-resource", or scopes */
+    const char *response_mode;   /* MCPProviderResponseMode; NULL: not said */
+    apr_array_header_t *tenants; /* MCPProviderAllowTenant: const char *, NULL: the issuer is one */
+    int any_tenant;              /* MCPProviderAllowTenant any */
     apr_table_t *auth_params;    /* MCPProviderAuthParam: added to the authorization request */
     apr_array_header_t *claims;  /* MCPProviderClaims: names or paths of claims kept for policy (const char *) */
     apr_array_header_t *subject_claims; /* MCPProviderSubjectClaim; NULL: sub */
@@ -70,6 +74,7 @@ typedef struct {
     const char *refresh_token; /* upstream; NULL when none */
     const char *scope;         /* upstream's, may be NULL */
     apr_time_t expires;        /* of the upstream access token; 0 unknown */
+    const char *challenge;     /* of a sign-in that failed: what another one has to ask for (claims, E11) */
 } mcp_identity_t;
 
 /* What a logout token says (OpenID Connect Back-Channel Logout 1.0). */
@@ -88,6 +93,7 @@ typedef struct {
     const char *code_verifier; /* 43 characters or more; S256 is sent */
     const char *prompt;        /* NULL, or to be passed on: login, select_account, consent, none */
     const char *login_hint;    /* NULL or to be passed on */
+    const char *claims;        /* NULL, or a challenge's (OpenID Connect Core 5.5) */
 } mcp_upstream_request_t;
 
 /** pre_config/post_config duty: curl_global_init once, secrets read, sections checked. Errors are logged. */

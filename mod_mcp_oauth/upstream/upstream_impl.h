@@ -6,6 +6,7 @@
  *   provider.c   post_config, child_init
  *   token_call.c the token endpoint: answers, errors
  *   par.c        pushed authorization requests
+ *   tenant.c     providers that stand for many tenants (Entra ID)
  *   credential.c client authentication: directives, secrets, assertions, certificates
  *   assertion_source.c   assertions that somebody else makes for us
  *   discovery.c  the provider's metadata
@@ -107,6 +108,7 @@ int mcp_cache_is_fresh(mcp_cache_t *cache);
 
 /* OpenID Connect Discovery 1.0 section 3, as far as we use it. */
 typedef struct {
+    const char *issuer;          /* as it calls itself; may hold MCP_TENANT_MARK */
     const char *authorization_endpoint;
     const char *token_endpoint;
     const char *jwks_uri;
@@ -153,6 +155,20 @@ typedef struct {
 int mcp_client_post(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
                     mcp_endpoint_t endpoint, const apr_table_t *params, apr_size_t max, int again,
                     mcp_fetched_t *got, const char **proof, mcp_result_t *res);
+
+/* ---- tenant.c ---- */
+
+/** Does the provider's own issuer fit the configured one: the same, or the same for many tenants? */
+int mcp_tenant_issuer_ok(apr_pool_t *p, const mcp_provider_t *provider, const char *issuer);
+
+/** Is @a issuer the one that metadata names, or one of those that it stands for? */
+int mcp_tenant_issuer_fits(apr_pool_t *p, const char *template, const char *issuer);
+
+/** May people of this tenant sign in? */
+int mcp_tenant_allowed(const mcp_provider_t *provider, const char *tid);
+
+/** The scope of calls to the token endpoint, NULL: none is sent. */
+const char *mcp_token_scope(apr_pool_t *p, const mcp_provider_t *provider);
 
 /* ---- par.c ---- */
 

@@ -7,8 +7,9 @@ import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeJwt, decodeProtectedHeader } from 'jose';
-import { startEntra, aadsts } from './lib/entra.mjs';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
+import { aadsts, CONSUMERS, DOMAIN, OTHER_TENANT, startEntra, TENANT } from './lib/entra.mjs';
+import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { Person } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
@@ -71,7 +72,7 @@ async function gateway(world, entra) {
     };
 }
 
-const ERRORS = ['MCP0243', 'MCP0232', 'MCP0272'];
+const ERRORS = ['MCP0243', 'MCP0232', 'MCP0272', 'AH01631'];
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
 
 // ---- the gateway's own credentials ---------------------------------------------------------------------------------
@@ -308,5 +309,334 @@ suite('managed identity on App Service', {
         assert.deepEqual(query, { 'api-version': '2019-08-01', resource: 'api://AzureADTokenExchange', client_id: 'mi-client' });
         assert.equal(headers['x-identity-header'], entra.identityHeader);
         world.httpd.secret('identity header', entra.identityHeader);
+    });
+});
+
+// ---- what no other provider has ------------------------------------------------------------------------------------
+
+suite('Entra ID', {
+    provider: false, backend: false, httpd: ONE_CHILD,
+    site: (world) => {
+        world.httpd.announce(...ERRORS);
+        entra.accepts = { secret: 'a secret with : and / and +' };
+        world.httpd.secret('client secret', entra.accepts.secret);
+        writeFileSync(join(world.httpd.root, 'conf/entra-secret'), entra.accepts.secret, { mode: 0o600 });
+        return site(world, entra, `MCPProviderAllowTenant ${TENANT}\nMCPProviderClientSecret file:${world.httpd.root}/conf/entra-secret`);
+    },
+}, async (it, world) => {
+    const { configure, signsIn, refused, client } = await gateway(world, entra);
+    const secret = `MCPProviderClientSecret file:${world.httpd.root}/conf/entra-secret`;
+    const usual = { ...entra.person };
+    /** The provider's section for another authority than the tenant's own. */
+    const at = (tenant, ...lines) => configure([secret, ...lines].join('\n'), { authority: () => entra.authority(tenant) });
+    const signedIn = () => world.httpd.log().match(/MCP0244: "([^"]*)" signed in/g).at(-1).match(/"(.*)"/)[1];
+    const scopes = () => entra.asked('/token').map(({ form }) => form.get('scope'));
+
+    await it('the person is tid and oid, whatever sub says; roles are kept; keys have no alg (E1, E9)', async () => {
+        entra.requests.length = 0;
+        await signsIn();
+        assert.equal(signedIn(), `entra|${TENANT}/${usual.oid}`);
+        entra.person = { ...usual, oid: undefined };
+        await refused(/identity refused.*oid/);
+        entra.person = usual;
+    });
+
+    await it('scope at the token endpoint: OpenID\'s and one resource\'s, for the code and for each refresh; never resource (E3, E10, E12)', async () => {
+        const wanted = 'openid profile offline_access api://backend/access https://graph.microsoft.com/User.Read';
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "${wanted}"`);
+        entra.tokenLife = 1;
+        const { code } = await signsIn();
+        const { query } = entra.asked('/authorize').at(-1);
+        assert.equal(query.scope, wanted);
+        const tokens = (await client.redeem(code)).json();
+        await sleep(1100);
+        assert.equal((await client.refresh(tokens.refresh_token)).status, 200);
+        assert.deepEqual(scopes(), Array(2).fill('openid profile offline_access api://backend/access'));
+        for (const { query: q, form } of entra.requests) assert.equal('resource' in q || form.has('resource'), false);
+        // and what happens without it
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "${wanted}"\nMCPProviderTokenScope none`);
+        await refused(/AADSTS28000/);
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "${wanted}"\nMCPProviderTokenScope "openid User.Read"`);
+        await signsIn();
+        assert.equal(scopes().at(-1), 'openid User.Read');
+        entra.tokenLife = undefined;
+    });
+
+    await it('common and organizations: the issuer with the token\'s tenant, by a key for it, from an allowed tenant (E2)', async () => {
+        await at('organizations', `MCPProviderAllowTenant ${TENANT} ${OTHER_TENANT}`);
+        await signsIn();
+        entra.person = { ...usual, tid: OTHER_TENANT };
+        await signsIn();
+        assert.ok(signedIn().includes(OTHER_TENANT));
+        entra.person = { ...usual, tid: CONSUMERS };
+        await refused(/tenant 9188040d.* is not among those of MCPProviderAllowTenant/, 'access_denied');
+        entra.person = usual;
+        for (const [name, claims, log] of [
+            ['iss of another tenant than tid', (c) => ({ ...c, iss: `${entra.base}/${OTHER_TENANT}/v2.0` }), /iss is not the provider's issuer/],
+            ['no tid', (c) => ({ ...c, tid: undefined }), /tid is missing or no GUID/],
+            ['a tid that is a path', (c) => ({ ...c, tid: 'x/../y', iss: `${entra.base}/x/../y/v2.0` }), /tid is missing or no GUID/],
+            ['the template itself', (c) => ({ ...c, iss: `${entra.base}/{tenantid}/v2.0` }), /iss is not/],
+            ['a version 1 issuer', (c) => ({ ...c, iss: `https://sts.windows.net/${TENANT}/` }), /iss is not/],
+        ]) {
+            entra.claims = claims;
+            await refused(log).catch((error) => assert.fail(`${name}: ${error}`));
+        }
+        entra.claims = (c) => c;
+    });
+
+    await it('a key that is for another tenant\'s tokens signs none of these (E1)', async () => {
+        entra.keyIssuer = `${entra.base}/${OTHER_TENANT}/v2.0`;
+        await at('common', 'MCPProviderAllowTenant any');
+        await refused(/the key is not one for tokens of this issuer/);
+        entra.person = { ...usual, tid: OTHER_TENANT };
+        await signsIn('and those of its own');
+        entra.person = usual;
+        entra.keyIssuer = `${entra.base}/{tenantid}/v2.0`;
+    });
+
+    await it('consumers, and a tenant by its domain, whose issuer has the id (E1, E2)', async () => {
+        await at(DOMAIN, `MCPProviderAllowTenant ${TENANT}`);
+        await signsIn();
+        await at('consumers', 'MCPProviderAllowTenant consumers');
+        entra.person = { ...usual, tid: CONSUMERS };
+        await signsIn();
+        entra.person = usual;
+        await at(DOMAIN, `MCPProviderAllowTenant ${OTHER_TENANT}`);
+        await refused(/the provider calls itself/);
+    });
+
+    await it('a tenant that is taken out of the list loses its sessions at the next refresh', async () => {
+        await at('organizations', 'MCPProviderAllowTenant any');
+        entra.tokenLife = 1;
+        const { code } = await signsIn();
+        const tokens = (await client.redeem(code)).json();
+        entra.claims = (c) => ({ ...c, tid: OTHER_TENANT, iss: `${entra.base}/${OTHER_TENANT}/v2.0` });
+        await sleep(1100);
+        await at('organizations', `MCPProviderAllowTenant ${TENANT}`);
+        entra.tokenLife = undefined;
+        const answer = await client.refresh(tokens.refresh_token);
+        assert.equal(answer.status, 400, answer.text);
+        assert.equal(answer.json().error, 'invalid_grant');
+        entra.claims = (c) => c;
+    });
+
+    await it('AADSTS code, correlation and trace id reach the log, and nobody else (E11)', async () => {
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}`);
+        for (const [code, error, text, heard] of [
+            [7000222, 'invalid_client', 'The provided client secret keys for app are expired.', 'server_error'],
+            [50105, 'interaction_required', 'The signed in user is not assigned to a role for the application.', 'access_denied'],
+            [53003, 'interaction_required', 'Access has been blocked by Conditional Access policies.', 'access_denied'],
+        ]) {
+            entra.fail.token = [aadsts(code, error, text)];
+            const { log } = await refused(new RegExp(`AADSTS${code}`), heard);
+            assert.match(log, /correlation_id="[0-9a-f-]{36}" trace_id="[0-9a-f-]{36}"/);
+        }
+    });
+
+    await it('an answer in a form that another site posts, without our cookie: sealed into our own URL (E3)', async () => {
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderResponseMode form_post`);
+        const post = async (person, page, change = {}) => {
+            const form = (await import('./lib/person.mjs')).forms(page.text)[0];
+            const fields = Object.fromEntries(form.fields.map(({ name, value }) => [name, value]));
+            world.httpd.secret("provider's code", fields.code);
+            return [fields, await request(form.action, { method: 'POST', body: { ...fields, ...change }, headers: { Origin: entra.base, 'Sec-Fetch-Site': 'cross-site' } })];
+        };
+        /** A person who has consented and signed in: Entra's page with the form. */
+        const signedInAt = async () => {
+            const person = new Person({ name: 'pat', password: 'x' });
+            let to = await person.visit(client.authorizeUrl(), { stop: (url) => url.startsWith(entra.base) });
+            assert.equal(new URL(to).searchParams.get('response_mode'), 'form_post');
+            return [person, await person.go(to)];
+        };
+        let [person, page] = await signedInAt();
+        let [fields, answer] = await post(person, page);
+        assert.equal(answer.status, 303, answer.text);
+        assert.equal(answer.headers['set-cookie'], undefined);
+        assert.ok(answer.headers.location.startsWith(`${world.base}/oauth-callback?form_post=`), answer.headers.location);
+        assert.equal(answer.headers.location.includes(fields.code.slice(0, 40)), false, 'the code stands in the URL');
+        const end = await person.go(answer.headers.location);
+        assert.ok([302, 303].includes(end.status), end.text);
+        assert.ok(new URL(end.headers.location).searchParams.get('code'), end.headers.location);
+        // used once, and by that browser only
+        assert.equal((await person.go(answer.headers.location)).status, 403);
+        [person, page] = await signedInAt();
+        [, answer] = await post(person, page);
+        assert.equal((await new Person({ name: 'eve', password: 'x' }).go(answer.headers.location)).status, 403);
+        assert.equal((await person.go(answer.headers.location.slice(0, -4))).status, 400);
+        // nothing that is too large or twice there
+        [person, page] = await signedInAt();
+        [, answer] = await post(person, page, { code: 'x'.repeat(5000) });
+        assert.equal(answer.status, 400);
+        const url = `${world.base}/oauth-callback`;
+        const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+        assert.equal((await request(url, { method: 'POST', headers, body: 'state=a&state=b&code=c' })).status, 400);
+        assert.equal((await request(url, { method: 'POST', headers, body: `state=a&code=${'c'.repeat(40000)}` })).status, 413);
+        assert.equal((await request(url, { method: 'POST', json: { state: 'a' } })).status, 400);
+        // and where it is not asked for, no post is taken
+        await configure(`${secret}\nMCPProviderAllowTenant ${TENANT}`);
+        assert.equal((await request(url, { method: 'POST', headers, body: 'state=a&code=c' })).status, 405);
+    });
+
+    await it('a claims challenge goes back to the provider with another authorization request, once (E11)', async () => {
+        const wanted = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}';
+        entra.requiredClaims = wanted;
+        await signsIn();
+        const asked = entra.asked('/authorize').map(({ query }) => query.claims);
+        assert.deepEqual(asked.slice(-2), [undefined, wanted]);
+        entra.requiredClaims = undefined;
+        entra.requests.length = 0;
+        entra.fail.token = [1, 2].map(() => aadsts(50076, 'interaction_required', 'MFA', { claims: wanted }));
+        await refused(/AADSTS50076/, 'access_denied');
+        assert.equal(entra.asked('/authorize').length, 2);
+    });
+
+    await it('the person\'s upstream token goes to a backend that asks for it, and nowhere else; an expired one never (CP-31)', async () => {
+        const lines = `${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "openid profile offline_access api://backend/access"`;
+        const wants = (header) => (...all) => site(...all).replace('Require valid-user', `Require valid-user\nMCPGuardUpstreamToken ${header}`);
+        const call = async (token, headers = {}) => {
+            const answer = await request(`${world.base}/echo`, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { Authorization: `Bearer ${token}`, ...headers } });
+            const got = answer.status === 200 ? Object.groupBy(answer.json().headers, ([name]) => name.toLowerCase()) : {};
+            return { answer, got: (name) => got[name.toLowerCase()]?.map(([, value]) => value) };
+        };
+        await configure(lines, { site: wants('Authorization') });
+        entra.tokenLife = 1;
+        const tokens = (await client.redeem((await signsIn()).code)).json();
+        const { got } = await call(tokens.access_token);
+        const [[, first]] = got('authorization').map((value) => value.match(/^Bearer (.*)$/));
+        assert.deepEqual(entra.issued.get(first).scopes, ['openid', 'profile', 'offline_access', 'api://backend/access']);
+        world.httpd.secret('upstream token', first);
+        await sleep(1100);
+        const before = world.echo.requests.length;
+        const { answer } = await call(tokens.access_token);
+        assert.equal(answer.status, 401);
+        assert.match(answer.headers['www-authenticate'], /error="invalid_token"/);
+        assert.equal(world.echo.requests.length, before, 'the backend was called');
+        entra.tokenLife = 3600;
+        const next = (await client.refresh(tokens.refresh_token)).json();
+        const [second] = (await call(next.access_token)).got('authorization');
+        assert.ok(entra.issued.has(second.slice(7)) && second.slice(7) !== first);
+        world.httpd.secret('upstream token', second.slice(7));
+        // under a name of its own, which no client can use in any spelling
+        await configure(lines, { site: wants('X-Upstream-Token') });
+        const again = (await client.redeem((await signsIn()).code)).json();
+        const own = await call(again.access_token, { 'X-Upstream-Token': 'mine', 'x_upstream_token': 'mine', Connection: 'X-Upstream-Token' });
+        assert.equal(own.got('authorization'), undefined);
+        assert.equal(own.got('x-upstream-token').length, 1);
+        assert.ok(entra.issued.has(own.got('x-upstream-token')[0]));
+        assert.doesNotMatch(own.answer.text, /"mine"/);
+        // and not where nobody asked for it
+        await configure(lines);
+        const plain = (await client.redeem((await signsIn()).code)).json();
+        const text = (await call(plain.access_token)).answer.text;
+        for (const token of entra.issued.keys()) assert.equal(text.includes(token), false);
+        entra.tokenLife = undefined;
+    });
+
+    await it('an upstream token is renewed ahead of its end, by whatever refresh comes then (CP-31)', async () => {
+        entra.tokenLife = 30;
+        const tokens = (await client.redeem((await signsIn()).code)).json();
+        entra.tokenLife = 3600;
+        entra.requests.length = 0;
+        const next = (await client.refresh(tokens.refresh_token)).json();
+        assert.equal(entra.asked('/token').length, 1);
+        assert.equal((await client.refresh(next.refresh_token)).status, 200);
+        assert.equal(entra.asked('/token').length, 1, 'and not asked for again while it is good');
+        entra.tokenLife = undefined;
+    });
+
+    await it('groups overage is no membership of nothing (E9)', async () => {
+        entra.person = { ...usual, groups: undefined, _claim_names: { groups: 'src1' }, _claim_sources: { src1: { endpoint: 'https://graph.windows.net/x' } } };
+        await world.httpd.configure(site(world, entra, `${secret}\nMCPProviderAllowTenant ${TENANT}`).replace('Require valid-user', '<RequireAll>\nRequire valid-user\nRequire not mcp-claim groups:banned\n</RequireAll>'));
+        const [before] = world.httpd.children();
+        await world.httpd.graceful();
+        await until(() => { const now = world.httpd.children(); return now.length === 1 && now[0] !== before; }, 'the new child alone');
+        const call = async () => {
+            const { code } = await signsIn();
+            const { access_token: token } = (await client.redeem(code)).json();
+            return request(`${world.base}/echo`, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { Authorization: `Bearer ${token}` } });
+        };
+        assert.equal((await call()).status, 403);
+        entra.person = { ...usual, groups: ['staff'] };
+        assert.equal((await call()).status, 200);
+        entra.person = usual;
+    });
+
+    await it('what does not fit together is refused by configtest, with the mend', async () => {
+        for (const [lines, why] of [
+            ['MCPProviderPreset entra common', /people of which tenants may sign in\? Add MCPProviderAllowTenant/],
+            ['MCPProviderAllowTenant contoso', /takes ids of tenants/],
+            ['MCPProviderScope "openid api://x/.default api://x/read"', /AADSTS70011/],
+            ['MCPProviderResponseMode fragment', /takes query or form_post/],
+            ['MCPProviderTokenScope "a  b"', /takes none, one-resource, or scopes/],
+        ]) {
+            await world.httpd.configure(site(world, entra, `${secret}\n${lines}`).replace(lines.startsWith('MCPProviderPreset') ? '    MCPProviderPreset entra\n' : '\0', ''));
+            const { code, output } = await world.httpd.configtest();
+            assert.notEqual(code, 0, `${lines}\n${output}`);
+            assert.match(output, why, lines);
+        }
+        await world.httpd.configure(site(world, entra, secret));
+    });
+});
+
+// ---- an assertion of our own for the backend -----------------------------------------------------------------------
+
+suite('a backend that verifies', {
+    provider: false, backend: false, httpd: ONE_CHILD,
+    before: (world) => {
+        for (const name of ['old', 'new']) {
+            openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', join(world.httpd.root, `conf/${name}.pem`));
+            chmodSync(join(world.httpd.root, `conf/${name}.pem`), 0o600);
+        }
+    },
+    site: (world) => {
+        world.httpd.announce('MCP0477');
+        entra.accepts = {};
+        return world.site = site(world, entra, '').replace('MCPStore', `MCPSigningKey file:${world.httpd.root}/conf/old.pem\nMCPStore`)
+            .replace('Require valid-user', 'Require valid-user\nMCPGuardAssertion X-MCP-Assertion https://backend.example');
+    },
+}, async (it, world) => {
+    const { client, signsIn } = await gateway(world, entra);
+    let tokens = (await client.redeem((await signsIn()).code)).json();
+    const keys = () => createRemoteJWKSet(new URL(`${world.base}/jwks`));
+    const call = async (headers = {}) => {
+        const answer = await request(`${world.base}/echo`, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { Authorization: `Bearer ${tokens.access_token}`, ...headers } });
+        return answer.status === 200 ? answer.json().headers.filter(([name]) => /assertion/i.test(name)).map(([, value]) => value) : answer;
+    };
+    const reload = async (text) => {
+        await world.httpd.configure(text);
+        const [before] = world.httpd.children();
+        await world.httpd.graceful();
+        await until(() => { const now = world.httpd.children(); return now.length === 1 && now[0] !== before; }, 'the new child alone');
+        tokens = (await client.refresh(tokens.refresh_token)).json(); // shmcb was lost with the reload
+    };
+
+    await it('gets a JWT about the person, the client and the scope, for itself, for a minute, by a key that is published', async () => {
+        const [assertion, more] = await call({ 'X-MCP-Assertion': 'mine', x_mcp_assertion: 'mine' });
+        assert.equal(more, undefined);
+        const { payload, protectedHeader } = await jwtVerify(assertion, keys(), { issuer: world.base, audience: 'https://backend.example', algorithms: ['ES256'], typ: 'JWT' });
+        assert.match(payload.sub, /^entra\|/);
+        assert.equal(payload.scope, 'snippets');
+        assert.equal(payload.resource, `${world.base}/echo`);
+        assert.equal(payload.exp - payload.iat, 60);
+        assert.equal(payload.preferred_username, 'pat@contoso.com');
+        assert.ok(payload.client_id && protectedHeader.kid);
+        const [other] = await call();
+        assert.notEqual(decodeJwt(other).jti, payload.jti);
+        const { keys: [published] } = (await request(`${world.base}/jwks`)).json();
+        assert.deepEqual(Object.keys(published).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+    });
+    await it('a key is rotated: both are published, the first signs', async () => {
+        const old = await call();
+        await reload(world.site.replace('conf/old.pem', `conf/new.pem file:${world.httpd.root}/conf/old.pem`));
+        const [assertion] = await call();
+        assert.notEqual(decodeProtectedHeader(assertion).kid, decodeProtectedHeader(old[0]).kid);
+        await jwtVerify(assertion, keys());
+        await jwtVerify(old[0], keys());
+    });
+    await it('without a key nothing is passed on', async () => {
+        await reload(world.site.replace(/MCPSigningKey .*/, ''));
+        const before = world.echo.requests.length;
+        assert.equal((await call()).status, 503);
+        assert.equal(world.echo.requests.length, before);
     });
 });
