@@ -413,8 +413,7 @@ int mcp_guard_check_proxy(request_rec *r)
     const mcp_guard_request_t *req = mcp_guard_known(r);
     const char *url;
 
-    if (!req || !req->session || (!req->dir->key && !req->dir->identity && !req->upstream_token
-            && !req->assertion)
+    if (!req || !req->session || (!req->dir->key && !req->dir->identity && !req->upstream_token && !req->assertion)
         || !(url = proxied_url(r))) {
         return DECLINED;
     }

@@ -17,8 +17,8 @@ typedef struct {
 } mcp_alg_t;
 
 typedef struct {
-    const char *kid; /* NULL when it has none */
-    const char *alg; /* NULL when it has none */
+    const char *kid;    /* NULL when it has none */
+    const char *alg;    /* NULL when it has none */
     const char *issuer; /* whose tokens it may sign, NULL when it does not say (Entra, E1) */
     cjose_jwk_t *jwk;
     cjose_jwk_kty_t kty;

@@ -4,10 +4,13 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import http from 'node:http';
 import { createHash, X509Certificate } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
+import { openBrowser } from './lib/browser.mjs';
 import { aadsts, CONSUMERS, DOMAIN, OTHER_TENANT, startEntra, TENANT } from './lib/entra.mjs';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
@@ -639,4 +642,42 @@ suite('a backend that verifies', {
         assert.equal((await call()).status, 503);
         assert.equal(world.echo.requests.length, before);
     });
+});
+
+// ---- the posted answer in a real browser, which keeps SameSite cookies from other sites' posts --------------------------
+
+const elsewhere = await startEntra({ host: 'localhost' }); // another site than 127.0.0.1
+
+suite('form_post in Chromium', {
+    provider: false, backend: false, httpd: ONE_CHILD,
+    site: (world) => site(world, elsewhere, 'MCPProviderResponseMode form_post'),
+}, async (it, world) => {
+    const seen = [];
+    const server = http.createServer((incoming, response) => {
+        seen.push(incoming.url);
+        response.writeHead(200, { 'Content-Type': 'text/html' }).end('<title>arrived</title>');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.unref();
+    const client = new OAuthClient(world, { resource: `${world.base}/echo`, redirectUri: `http://127.0.0.1:${server.address().port}/callback` });
+    assert.equal((await client.register()).status, 201);
+    for (const javaScriptEnabled of [true, false]) {
+        await it(`${javaScriptEnabled ? 'by the form that sends itself' : 'by a button, without scripts'}: the cookie comes with our redirect, and the person is signed in (E3)`, async () => {
+            const { page, close } = await openBrowser({ javaScriptEnabled });
+            try {
+                seen.length = 0;
+                await page.goto(client.authorizeUrl());
+                await page.getByRole('button', { name: 'Allow' }).click();
+                if (!javaScriptEnabled) await page.getByRole('button', { name: 'Submit' }).click();
+                await until(() => seen.some((url) => url.startsWith('/callback')), 'the answer to arrive');
+                const answer = new URL(seen.find((url) => url.startsWith('/callback')), 'http://x').searchParams;
+                assert.ok(answer.get('code'), String(answer));
+                assert.equal((await client.redeem(answer.get('code'))).status, 200);
+            } finally {
+                await close();
+            }
+        });
+    }
+    server.closeAllConnections();
+    server.close();
 });

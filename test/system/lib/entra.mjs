@@ -58,14 +58,14 @@ function scopeError(scopes, { oneResource }) {
     return null;
 }
 
-export async function startEntra({ clientId = randomUUID() } = {}) {
+export async function startEntra({ clientId = randomUUID(), host = '127.0.0.1' } = {}) {
     const server = http.createServer((request, response) => serve(request, response).catch((error) => {
         entra.errors.push(error);
         response.writeHead(500).end();
     })).listen(0, '127.0.0.1');
     await once(server, 'listening');
     server.unref();
-    const base = `http://127.0.0.1:${server.address().port}`;
+    const base = `http://${host}:${server.address().port}`;
     const signing = await generateKeyPair('RS256', { extractable: true });
     const platform = await generateKeyPair('RS256'); // signs managed identities' and the cluster's tokens
     const codes = new Map();
