@@ -70,7 +70,13 @@ uid: ${uid}
 cn: ${name}
 sn: ${name.split(' ')[1]}
 mail: ${uid}@example.com
+description: ldap|${uid}
 userPassword: ${password}`).join('\n')}
+
+dn: cn=writers,ou=people,dc=example,dc=com
+objectClass: groupOfNames
+cn: writers
+member: uid=lena,ou=people,dc=example,dc=com
 `);
     run('/usr/sbin/slapadd', ['-f', conf, '-l', ldif]);
     const process_ = new Process('/usr/sbin/slapd', ['-f', conf, '-h', `ldap://127.0.0.1:${port}`, '-d', '0']);
@@ -180,6 +186,25 @@ ${['form', 'basic', 'ldap', 'cert', 'name', 'front', 'bare', 'granted', 'either'
     Require valid-user
     ProxyPass ${world.echo.url}/backend
 </Location>
+<Location /echo/group>
+    AuthLDAPURL "${world.slapd.url}?description?sub"
+    <RequireAny>
+        Require mcp-tool read_*
+        <RequireAll>
+            Require ldap-group cn=writers,ou=people,dc=example,dc=com
+            Require mcp-tool write_*
+        </RequireAll>
+    </RequireAny>
+</Location>
+<Location /echo/certificate>
+    <RequireAny>
+        Require mcp-tool read_*
+        <RequireAll>
+            Require expr "%{SSL_CLIENT_VERIFY} == 'SUCCESS' && %{SSL_CLIENT_S_DN_UID} == 'carla'"
+            Require mcp-tool write_*
+        </RequireAll>
+    </RequireAny>
+</Location>
 <Location /signin/name>
     SSLUserName SSL_CLIENT_S_DN_CN
 </Location>`;
@@ -213,7 +238,7 @@ suite('httpd as the provider', options, async (it, world) => {
         assert.equal(answer.error, 'server_error', answer.url);
         assert.match(world.httpd.log().slice(mark), log);
     };
-    world.httpd.announce('MCP0245', /AH01617|AH01618|AH01807|user .* not found|authentication failure|password mismatch/i);
+    world.httpd.announce('MCP0245', 'AH01631', /AH01617|AH01618|AH01807|user .* not found|authentication failure|password mismatch/i);
 
     for (const [how, account, name, tls, subject, username] of [
         ['a form and a password file (mod_auth_form, mod_session_cookie)', fritz, 'form', {}, 'form|fritz', 'fritz'],
@@ -229,6 +254,22 @@ suite('httpd as the provider', options, async (it, world) => {
             assert.equal(headers['x-mcp-username'], username);
         });
     }
+
+    await it('groups of LDAP and certificates stand beside rules on tools', async () => {
+        const call = async (path, tokens, tool, tls) => {
+            const answer = await request(`${world.base}/echo/${path}`, {
+                json: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: tool } }, agent: new https.Agent({ ...tls, rejectUnauthorized: false }),
+                headers: { Authorization: `Bearer ${tokens.access_token}`, Accept: 'application/json, text/event-stream' },
+            });
+            return answer.json().error?.code ?? answer.status;
+        };
+        const lenas = (await session(lena, 'ldap')).tokens;
+        const ottos = (await session({ name: 'otto', password: 'otto-pw-1234' }, 'ldap')).tokens;
+        assert.deepEqual([await call('group', lenas, 'read_x'), await call('group', lenas, 'write_x')], [200, 200]);
+        assert.deepEqual([await call('group', ottos, 'read_x'), await call('group', ottos, 'write_x')], [200, -32003]);
+        assert.deepEqual([await call('certificate', ottos, 'write_x', carla), await call('certificate', ottos, 'read_x', {})], [200, 200]);
+        assert.deepEqual([await call('certificate', ottos, 'write_x', mallory), await call('certificate', ottos, 'write_x', {})], [-32003, -32003]);
+    });
 
     await it('signs in by mod_auth_openidc before an OpenID provider', async () => {
         const [account] = world.provider.accounts;
