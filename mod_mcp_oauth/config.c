@@ -181,6 +181,31 @@ const mcp_provider_t *mcp_provider_exactly(const mcp_oauth_conf_t *conf, const c
     return provider && !strcmp(provider->name, name) ? provider : NULL;
 }
 
+static int differ(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+const char *mcp_oauth_same_names(apr_pool_t *p, const mcp_oauth_conf_t *a,
+                                 const mcp_oauth_conf_t *b)
+{
+    for (int i = 0; i < a->providers->nelts; i++) {
+        const mcp_provider_t *one = APR_ARRAY_IDX(a->providers, i, mcp_provider_t *);
+        const mcp_provider_t *other = mcp_provider_exactly(b, one->name);
+
+        if (other && other != one
+            && (one->kind != other->kind || differ(one->issuer, other->issuer)
+                || differ(one->token_endpoint, other->token_endpoint))) {
+            return apr_psprintf(p,
+                                "<MCPProvider %s> is another provider in another virtual host: "
+                                "their people would be taken for each other; give one of them "
+                                "another name",
+                                one->name);
+        }
+    }
+    return NULL;
+}
+
 const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf,
                                          const char *uri)
 {

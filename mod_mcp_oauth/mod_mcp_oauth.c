@@ -184,10 +184,18 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 /* Also run by configtest, so that what is missing is named before a restart. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    for (; s; s = s->next) {
-        const char *why =
-            mcp_oauth_finish(pconf, ap_get_module_config(s->module_config, &mcp_oauth_module));
+    server_rec *first = s;
 
+    for (; s; s = s->next) {
+        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
+        const char *why = mcp_oauth_finish(pconf, conf);
+
+        for (server_rec *other = first; !why && conf->enabled && other != s; other = other->next) {
+            const mcp_oauth_conf_t *before =
+                ap_get_module_config(other->module_config, &mcp_oauth_module);
+
+            why = before->enabled ? mcp_oauth_same_names(pconf, conf, before) : NULL;
+        }
         if (why) {
             ap_log_error(APLOG_MARK, APLOG_CRIT | APLOG_STARTUP, 0, s, MCP_LOG(0202) "%s: %s",
                          s->server_hostname ? s->server_hostname : "server", why);

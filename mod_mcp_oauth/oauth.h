@@ -69,6 +69,13 @@ void *mcp_oauth_merge(apr_pool_t *p, void *base, void *add);
 /** Check a server's settings and fill in what is derived from them. NULL, or what to mend. */
 const char *mcp_oauth_finish(apr_pool_t *p, mcp_oauth_conf_t *conf);
 
+/**
+ * Do two hosts that share a store mean the same provider by the same name? The name is part of each person's subject, so
+ * that otherwise two people would be one. NULL, or what to mend.
+ */
+const char *mcp_oauth_same_names(apr_pool_t *p, const mcp_oauth_conf_t *a,
+                                 const mcp_oauth_conf_t *b);
+
 /** The configuration of the request's virtual host. */
 mcp_oauth_conf_t *mcp_oauth_conf(request_rec *r);
 

@@ -140,6 +140,7 @@ static const mcp_discovery_t *written(apr_pool_t *p, const mcp_provider_t *provi
 {
     mcp_discovery_t *doc = apr_pcalloc(p, sizeof(*doc));
 
+    doc->issuer = provider->issuer; /* NULL: it names none */
     doc->authorization_endpoint = provider->authorization_endpoint;
     doc->token_endpoint = provider->token_endpoint;
     return doc;

@@ -502,13 +502,13 @@ suite('Entra ID', {
             return { answer, got: (name) => got[name.toLowerCase()]?.map(([, value]) => value) };
         };
         await configure(lines, { site: wants('Authorization') });
-        entra.tokenLife = 1;
+        entra.tokenLife = 2;
         const tokens = (await client.redeem((await signsIn()).code)).json();
         const { got } = await call(tokens.access_token);
         const [[, first]] = got('authorization').map((value) => value.match(/^Bearer (.*)$/));
         assert.deepEqual(entra.issued.get(first).scopes, ['openid', 'profile', 'offline_access', 'api://backend/access']);
         world.httpd.secret('upstream token', first);
-        await sleep(1100);
+        await sleep(2100);
         const before = world.echo.requests.length;
         const { answer } = await call(tokens.access_token);
         assert.equal(answer.status, 401);

@@ -169,8 +169,12 @@ suite('tokens', { backend: false, store: 'memcache', directives: 'MCPSessionCach
 
     await it('the session\'s absence is 401, and it is found once per request', async () => {
         const gets = await memcachedStat(world.store.port, 'cmd_get');
+        const begin = Date.now();
         for (let i = 0; i < 10; i++) assert.equal((await request(url, { json: {}, headers: bearer(tokens.access_token) })).status, 200);
-        assert.equal(await memcachedStat(world.store.port, 'cmd_get') - gets, 10, 'one look-up a request (principle 3)');
+        const looks = await memcachedStat(world.store.port, 'cmd_get') - gets;
+        // and once a second each process asks whether anything was taken back as a whole
+        const marks = world.httpd.children().length * (1 + Math.ceil((Date.now() - begin) / 1000));
+        assert.ok(looks >= 10 && looks <= 10 + marks, `one look-up a request (principle 3), not ${looks} for 10`);
     });
 });
 

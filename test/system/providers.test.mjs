@@ -333,6 +333,15 @@ suite('what configtest says of providers', { ...options(() => ''), start: false 
             assert.match(output, message);
         });
     }
+    await it('refuses one name for two providers in two virtual hosts, whose people would be one person', async () => {
+        const host = (issuer) => `\n<VirtualHost 127.0.0.1:${world.httpd.port}>\nMCPIssuer https://other.example\nMCPResource https://other.example/mcp\nMCPOAuth On
+            <MCPProvider corp>\nMCPProviderIssuer ${issuer}\nMCPProviderClientID y\n</MCPProvider>\n</VirtualHost>`;
+        const same = await check('MCPProviderIssuer https://login.example\nMCPProviderClientID x', host('https://login.example'));
+        assert.equal(same.code, 0, same.output);
+        const other = await check('MCPProviderIssuer https://login.example\nMCPProviderClientID x', host('https://login2.example'));
+        assert.notEqual(other.code, 0);
+        assert.match(other.output, /<MCPProvider corp> is another provider in another virtual host/);
+    });
     await it('refuses the directives outside a section', async () => {
         const { output } = await check('MCPProviderPreset google\nMCPProviderClientID x', '\nMCPProviderPreset google');
         assert.match(output, /belongs into a <MCPProvider NAME> section/);

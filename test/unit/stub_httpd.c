@@ -161,7 +161,7 @@ static void fake_destroy(ap_socache_instance_t *instance, server_rec *s)
 }
 
 static apr_status_t do_store(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id, unsigned int idlen,
-                               apr_time_t expiry, unsigned char *data, unsigned int datalen, apr_pool_t *pool)
+                             apr_time_t expiry, unsigned char *data, unsigned int datalen, apr_pool_t *pool)
 {
     int i = find(instance, id, idlen);
 
@@ -180,7 +180,7 @@ static apr_status_t do_store(ap_socache_instance_t *instance, server_rec *s, con
 }
 
 static apr_status_t do_retrieve(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
-                                  unsigned int idlen, unsigned char *data, unsigned int *datalen, apr_pool_t *pool)
+                                unsigned int idlen, unsigned char *data, unsigned int *datalen, apr_pool_t *pool)
 {
     int i = find(instance, id, idlen);
 
@@ -197,7 +197,7 @@ static apr_status_t do_retrieve(ap_socache_instance_t *instance, server_rec *s, 
 }
 
 static apr_status_t do_remove(ap_socache_instance_t *instance, server_rec *s, const unsigned char *id,
-                                unsigned int idlen, apr_pool_t *pool)
+                              unsigned int idlen, apr_pool_t *pool)
 {
     int i = find(instance, id, idlen);
 
