@@ -85,9 +85,11 @@ apr_size_t mcp_audit_line(mcp_audit_head_t *head, const mcp_keyring_t *ring, apr
     mac_of(mcp_keyring_key(ring, MCP_PURPOSE_AUDIT, kid, strlen(kid)), head->mac, line, len, head->mac);
     mac_text(head->mac, mac);
     head->seq++;
-    memcpy(line + len, MAC_MEMBER, MAC_MEMBER_LEN);
-    memcpy(line + len + MAC_MEMBER_LEN, mac, MAC_TEXT_LEN);
-    memcpy(line + len + MAC_MEMBER_LEN + MAC_TEXT_LEN, "\"}\n", 3);
+    memcpy(line + len, MAC_MEMBER, sizeof(MAC_MEMBER));
+    memcpy(line + len + MAC_MEMBER_LEN, mac, sizeof(mac));
+    line[len + TAIL_LEN - 2] = '"';
+    line[len + TAIL_LEN - 1] = '}';
+    line[len + TAIL_LEN] = '\n';
     return len + TAIL_LEN + 1;
 }
 

@@ -150,7 +150,7 @@ static int read_entry(const unsigned char **at, const unsigned char *end, const 
 static int read_all(mcp_consents_t *list, const unsigned char *data, apr_size_t len)
 {
     const unsigned char *at = data + 1 + SALT_LEN, *end = data + len;
-    entry_t before;
+    entry_t before = { 0 };
 
     if (len < 1 + SALT_LEN || data[0] != VERSION) {
         return 0;

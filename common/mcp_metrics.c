@@ -112,11 +112,11 @@ static uint64_t hash_of(mcp_metric_e family, const char *first, const char *seco
 {
     uint64_t hash = 14695981039346656037u ^ (uint64_t)family;
 
-    for (int i = 0; first[i] && i < LABEL_MAX - 1; i++) {
+    for (int i = 0; i < LABEL_MAX - 1 && first[i]; i++) {
         hash = (hash ^ (unsigned char)first[i]) * 1099511628211u;
     }
     hash = (hash ^ 0xff) * 1099511628211u;
-    for (int i = 0; second[i] && i < LABEL_MAX - 1; i++) {
+    for (int i = 0; i < LABEL_MAX - 1 && second[i]; i++) {
         hash = (hash ^ (unsigned char)second[i]) * 1099511628211u;
     }
     return hash ^ hash >> 29;

@@ -143,12 +143,12 @@ static const char *add_messages(apr_pool_t *p, const mcp_page_conf_t *page,
     for (int i = 0; !why && names && i < names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(names, i, const char *);
         const char *path = apr_pstrcat(p, page->messages, "/", name, NULL);
-        apr_size_t len;
+        apr_size_t len = 0;
         json_t *json;
-        char *text;
+        char *text = NULL;
 
         why = mcp_page_file(p, path, MESSAGES_MAX, &text, &len);
-        if (!why) {
+        if (!why && text) {
             json = mcp_json_parse(p, text, len, MESSAGES_MAX);
             why = json ? mcp_messages_add(p, messages,
                                           apr_pstrmemdup(p, name, strlen(name) - 5), json, path)
@@ -175,8 +175,8 @@ static const char *find_text(apr_pool_t *p, const mcp_page_conf_t *page, const c
 {
     const char *path, *why;
     apr_finfo_t info;
-    apr_size_t len;
-    char *own;
+    apr_size_t len = 0;
+    char *own = NULL;
 
     *text = built_in(*file);
     if (!page->templates) {
@@ -188,7 +188,7 @@ static const char *find_text(apr_pool_t *p, const mcp_page_conf_t *page, const c
     }
     *file = path;
     why = mcp_page_file(p, path, MCP_TEMPLATE_MAX, &own, &len);
-    if (why) {
+    if (why || !own) {
         return why;
     }
     *text = own;

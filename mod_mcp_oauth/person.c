@@ -184,7 +184,7 @@ apr_status_t mcp_person_revoke(request_rec *r, const mcp_oauth_conf_t *conf, con
 {
     apr_time_t now = apr_time_now();
     unsigned char(*done)[MCP_ID_LEN];
-    mcp_person_t person;
+    mcp_person_t person = { 0 };
     apr_status_t rv = APR_SUCCESS;
     int n = 0;
 
@@ -196,7 +196,7 @@ apr_status_t mcp_person_revoke(request_rec *r, const mcp_oauth_conf_t *conf, con
     if (rv == APR_SUCCESS) {
         rv = mcp_person_get(conf->store, subject, &person, r->pool);
     }
-    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+    if ((rv != APR_SUCCESS && rv != APR_NOTFOUND) || !person.entries) {
         return MCP_EDOWN;
     }
     done = apr_palloc(r->pool, sizeof(*done) * (apr_size_t)(person.entries->nelts + 1));

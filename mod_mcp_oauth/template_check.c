@@ -53,11 +53,7 @@ static const char *in_tag(mcp_html_t *at, char c)
     if (c == '>') {
         at->place = !strcmp(at->element, "style") ? MCP_HTML_STYLE : MCP_HTML_TEXT;
     }
-    else if (at->naming && !apr_isspace(c) && c != '/') {
-        push(at->element, sizeof(at->element), c);
-        return NULL;
-    }
-    else if (at->naming && !*at->element) { /* the slash of an end tag */
+    else if (at->naming && ((!apr_isspace(c) && c != '/') || !*at->element)) { /* or the slash of an end tag */
         push(at->element, sizeof(at->element), c);
         return NULL;
     }

@@ -134,7 +134,10 @@ const char *mcp_set_provider_claim(cmd_parms *cmd, void *dummy, const char *name
     mcp_provider_t *provider = mcp_provider_of(cmd, &why);
     mcp_httpd_claim_t *claim;
 
-    why = provider ? plain_text(cmd, name, 128) : why;
+    if (!provider) {
+        return why;
+    }
+    why = plain_text(cmd, name, 128);
     if (why) {
         return why;
     }
@@ -377,9 +380,10 @@ const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg
     const char *why;
     mcp_provider_t *provider = mcp_provider_of(cmd, &why);
 
-    if (provider) {
-        why = add_claim(cmd, &provider->claims, arg);
+    if (!provider) {
+        return why;
     }
+    why = add_claim(cmd, &provider->claims, arg);
     if (!why && mcp_claims_names_size(provider->claims) > MCP_CLAIM_NAMES_MAX) {
         return apr_psprintf(cmd->pool,
                             "MCPProviderClaims names too many claims: %d bytes of names at most",
