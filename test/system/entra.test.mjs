@@ -174,7 +174,7 @@ suite('client authentication at Entra ID', {
     const identity = (...options) => `MCPProviderAssertion managed-identity ${options.join(' ')}`;
     const asked = () => entra.requests.filter(({ path }) => path.startsWith('/metadata/') || path.startsWith('/msi/')).length;
 
-    await it('managed identity by the metadata service (E5): asked once, and told which identity', async () => {
+    await it('managed identity by the metadata service (E5, G19): asked once, and told which identity', async () => {
         entra.accepts = { federated: true };
         entra.identityId = 'mi-client';
         await configure(identity(`endpoint=${entra.imds}`, 'client_id=mi-client'));
@@ -493,7 +493,7 @@ suite('Entra ID', {
         assert.equal(entra.asked('/authorize').length, 2);
     });
 
-    await it('the person\'s upstream token goes to a backend that asks for it, and nowhere else; an expired one never (CP-31)', async () => {
+    await it('the person\'s upstream token goes to a backend that asks for it, and nowhere else; an expired one never (G18, CP-31)', async () => {
         const lines = `${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "openid profile offline_access api://backend/access"`;
         const wants = (header) => (...all) => site(...all).replace('Require valid-user', `Require valid-user\nMCPGuardUpstreamToken ${header}`);
         const call = async (token, headers = {}) => {

@@ -120,7 +120,7 @@ suite('tokens', { backend: false, store: 'memcache', directives: 'MCPSessionCach
         assert.equal(await memcachedStat(world.store.port, 'cmd_get'), gets);
     });
 
-    await it('one altered character anywhere is 401 (forged), and never asks the store', async () => {
+    await it('one altered character anywhere is 401 (forged), and never asks the store (G8)', async () => {
         const gets = await memcachedStat(world.store.port, 'cmd_get');
         for (let i = 0; i < tokens.access_token.length; i++) {
             const old = tokens.access_token[i];
@@ -444,7 +444,7 @@ suite('Origin', { backend: false, directives: 'MCPAllowOrigin https://app.exampl
         }
     });
 
-    await it('a preflight is answered without a token and without the backend; the 401 can be read too (field lesson 18)', async () => {
+    await it('a preflight is answered without a token and without the backend; the 401 can be read too (G14, field lesson 18)', async () => {
         const before = world.echo.requests.length;
         const preflight = await request(url, {
             method: 'OPTIONS', headers: { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'authorization, content-type, mcp-protocol-version, mcp-method, mcp-name' },
@@ -530,7 +530,7 @@ suite('event streams', { backend: false }, async (it, world) => {
     const client = new OAuthClient(world, { resource: `${world.base}/echo` });
     const { access_token: token } = await client.signIn();
 
-    await it('come event by event, unbuffered and uncompressed (TR-14, F9)', async () => {
+    await it('come event by event, unbuffered and uncompressed (G12, TR-14, F9)', async () => {
         for (const method of ['GET', 'POST']) {
             const response = await request(`${world.base}/echo/stream`, { method, headers: bearer(token, { Accept: 'text/event-stream', 'Accept-Encoding': 'gzip, br' }), stream: true });
             assert.equal(response.status, 200);

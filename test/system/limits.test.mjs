@@ -211,7 +211,7 @@ MCPQuotaFile conf/quotas
         assert.deepEqual(batch.json().map(({ id, error }) => [id, error.code, error.data.limit]), [[1, -32000, 'exports'], [2, -32000, 'exports']]);
     });
 
-    await it('20 of 60 calls at once pass a quota, and it outlives graceful restart, stop, kill and another number (G2, G3)', async () => {
+    await it('20 of 60 calls at once pass a quota, and it outlives graceful restart, stop, kill and another number (G4)', async () => {
         let { access_token: token, refresh_token: refreshToken } = await client.signIn(world.person(first));
         const renew = async () => { const next = (await client.refresh(refreshToken)).json(); token = next.access_token; refreshToken = next.refresh_token; };
         const answers = await Promise.all(Array.from({ length: 60 }, () => call('quota', token)));
@@ -255,7 +255,7 @@ MCPQuotaFile conf/quotas
         assert.equal((await call('quota', tokens.access_token)).status, 200);
     });
 
-    await it('as many calls as may are under way at once, and a place is free again however a call ends', async () => {
+    await it('as many calls as may are under way at once, and a place is free again however a call ends (G5)', async () => {
         const body = { jsonrpc: '2.0', id: 7, method: 'ping' };
         const open = (path, json = body) => {
             const abort = new AbortController();

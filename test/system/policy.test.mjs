@@ -264,7 +264,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         await until(async () => /POST \/tools 200 tool=delete_all method=tools\/call error=forbidden_message/.test(await readFile(join(world.httpd.root, 'logs/rules_log'), 'utf8')), 'the refusal in the log');
     });
 
-    await it('groups and addresses of httpd stand beside rules, and lists follow them (T22)', async () => {
+    await it('groups and addresses of httpd stand beside rules, and lists follow them (G7, T22)', async () => {
         await world.httpd.file('conf/groups', 'writers: nobody\n', 0o644);
         assert.equal(await outcome('group', call('read_file')), '');
         assert.equal(await outcome('group', call('write_file')), FORBIDDEN, 'in no group');
@@ -299,7 +299,7 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         assert.equal(await outcome('pinned', call('write_file')), '');
     });
 
-    await it('arguments are held against the pinned schema, and what of it is not checked is said (T22)', async () => {
+    await it('arguments are held against the pinned schema, and what of it is not checked is said (G13, T22)', async () => {
         const before = lister.called.length;
         const send = (args, name = 'read_file') => post('schemas', rpc('tools/call', { name, ...(args === undefined ? {} : { arguments: args }) }));
         for (const [args, said] of [
