@@ -180,7 +180,7 @@ MCPQuotaFile conf/quotas
         assert.ok(refused.headers['retry-after']);
     });
 
-    await it('tools have limits of their own, in batches too and in any letter case (G2, G22, TR-15)', async () => {
+    await it('tools have limits of their own, in batches too and in any letter case (G2, TR-15)', async () => {
         const tool = (name) => ({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } });
         const send = (json) => request(`${world.base}/echo/tools`, { json, headers: bearer(tokens.access_token) });
         const outcome = async (json) => (await send(json)).status;
