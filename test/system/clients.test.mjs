@@ -205,11 +205,16 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         const { code } = await client.authorize(world.person());
         const redeem = () => client.redeem(code, { client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, claims) });
         assert.equal((await redeem()).json().error, 'invalid_client', '404 at its jwks_uri');
-        host.answers['/signer-jwks'] = { body: { keys: 'none' } };
-        assert.equal((await redeem()).json().error, 'invalid_client');
         host.answers['/signer-jwks'] = { body: jwks };
         const response = await redeem();
         assert.equal(response.status, 200, response.text);
+        // another client's, since what answered 200 is kept for a while
+        const id = host.publish('/odd.json', { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${host.url}/odd-jwks` });
+        host.answers['/odd-jwks'] = { body: { keys: 'none' } };
+        const odd = known(world, id);
+        const { code: another } = await odd.authorize(world.person());
+        const refused = await odd.redeem(another, { client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, { iss: id, sub: id, aud: world.base }) });
+        assert.equal(refused.json().error, 'invalid_client', refused.text);
     });
 
     await it('a reviewed copy serves without the network (field lesson 16)', async () => {
