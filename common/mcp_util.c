@@ -290,24 +290,35 @@ int mcp_scope_valid(const char *scope)
     return in_token;
 }
 
-const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text)
+const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text, apr_size_t *len)
 {
     apr_file_t *file;
-    apr_size_t len = 0;
-    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, p);
+    apr_finfo_t info;
+    apr_size_t got = 0;
+    apr_status_t rv = apr_stat(&info, path, APR_FINFO_TYPE, p); /* first: opening a pipe would wait for its writer */
 
+    *text = NULL;
+    if (rv == APR_SUCCESS && info.filetype != APR_REG) {
+        return apr_psprintf(p, "%s is no regular file", path);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, p);
+    }
     if (rv != APR_SUCCESS) {
         return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
     }
     *text = apr_palloc(p, max + 2);
-    rv = apr_file_read_full(file, *text, max + 1, &len);
+    rv = apr_file_read_full(file, *text, max + 1, &got);
     apr_file_close(file);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return apr_psprintf(p, "%s cannot be read: %pm", path, &rv);
     }
-    if (len > max) {
+    if (got > max) {
         return apr_psprintf(p, "%s is larger than %" APR_SIZE_T_FMT " bytes", path, max);
     }
-    (*text)[len] = '\0';
+    (*text)[got] = '\0';
+    if (len) {
+        *len = got;
+    }
     return NULL;
 }

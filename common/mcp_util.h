@@ -59,9 +59,10 @@ const char *mcp_list_intersect(apr_pool_t *p, const char *want, const char *have
 int mcp_scope_valid(const char *scope);
 
 /**
- * Read a file of at most @a max bytes; *text is NUL-terminated, in @a p.
+ * Read a regular file of at most @a max bytes; *text is NUL-terminated, in @a p.
+ * @param len  its length without the NUL, or NULL for whoever needs none
  * @return NULL, or what is wrong, the file's name included
  */
-const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text);
+const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text, apr_size_t *len);
 
 #endif

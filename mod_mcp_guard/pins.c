@@ -86,7 +86,7 @@ static const char *read_pins(cmd_parms *cmd, mcp_pins_t *pins)
     json_t *json;
     json_t *tools;
     char *text = NULL;
-    const char *err = mcp_read_file(cmd->temp_pool, pins->file, FILE_MAX, &text);
+    const char *err = mcp_read_file(cmd->temp_pool, pins->file, FILE_MAX, &text, NULL);
 
     if (err || !text) {
         return err;

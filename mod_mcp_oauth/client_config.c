@@ -63,7 +63,7 @@ const char *mcp_set_metadata_ca_file(cmd_parms *cmd, void *dummy, const char *ar
 {
     const char *path = ap_server_root_relative(cmd->pool, arg);
     char *text = NULL;
-    const char *err = path ? mcp_read_file(cmd->pool, path, CA_MAX, &text) : "is no path";
+    const char *err = path ? mcp_read_file(cmd->pool, path, CA_MAX, &text, NULL) : "is no path";
 
     conf_of(cmd)->metadata_ca_file = path;
     conf_of(cmd)->metadata_ca_pem = err ? NULL : text;
@@ -90,7 +90,7 @@ const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, 
     json_t *doc;
     char *text = NULL;
 
-    err = path ? mcp_read_file(cmd->pool, path, MCP_METADATA_MAX, &text) : "is no path";
+    err = path ? mcp_read_file(cmd->pool, path, MCP_METADATA_MAX, &text, NULL) : "is no path";
     if (err || !text) {
         return apr_pstrcat(cmd->pool, "MCPOAuthClientMetadataFile: ", err, NULL);
     }
@@ -227,7 +227,7 @@ const char *mcp_set_client_jwks(cmd_parms *cmd, void *dummy, const char *arg)
         return NULL;
     }
     path = ap_server_root_relative(cmd->pool, arg);
-    err = path ? mcp_read_file(cmd->pool, path, MCP_CLIENT_JWKS_MAX, &text) : "is no path";
+    err = path ? mcp_read_file(cmd->pool, path, MCP_CLIENT_JWKS_MAX, &text, NULL) : "is no path";
     if (!err && text && !mcp_jwks_parse(cmd->temp_pool, text, strlen(text), &err)) {
         err = apr_pstrcat(cmd->pool, path, " ", err, NULL);
     }

@@ -9,6 +9,8 @@
 #include <apr_base64.h>
 #include <apr_strings.h>
 
+#include "mcp_util.h"
+
 #define IMAGE_MAX 65536 /* bytes: it is a part of each page */
 #define CONTRAST_MIN 4.5
 
@@ -172,7 +174,7 @@ const char *mcp_page_image(apr_pool_t *p, const char *path, const char **url)
     apr_size_t len;
     char *data, *b64;
 
-    why = mcp_page_file(p, path, IMAGE_MAX, &data, &len);
+    why = mcp_read_file(p, path, IMAGE_MAX, &data, &len);
     if (why) {
         return why;
     }

@@ -36,33 +36,6 @@ static const struct {
                            COMMON "client resource providers[name label last] action! form" },
 };
 
-const char *mcp_page_file(apr_pool_t *p, const char *path, apr_size_t max, char **text,
-                          apr_size_t *len)
-{
-    apr_file_t *file;
-    apr_finfo_t info;
-    char buf[120];
-    apr_status_t rv =
-        apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
-
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_TYPE, file);
-        if (rv == APR_SUCCESS && (info.filetype != APR_REG || info.size > (apr_off_t)max)) {
-            apr_file_close(file);
-            return apr_psprintf(p, "%s is no file of at most %" APR_SIZE_T_FMT " bytes", path, max);
-        }
-        if (rv == APR_SUCCESS) {
-            *text = apr_pcalloc(p, (apr_size_t)info.size + 1);
-            rv = info.size ? apr_file_read_full(file, *text, (apr_size_t)info.size, len)
-                           : APR_EOF;
-        }
-        apr_file_close(file);
-    }
-    return rv == APR_SUCCESS ? NULL
-                             : apr_psprintf(p, "%s cannot be read: %s", path,
-                                            apr_strerror(rv, buf, sizeof(buf)));
-}
-
 /* The names of a directory's files. One that is not wanted is a mistake of the administrator's. */
 static const char *list_files(apr_pool_t *p, const char *path, const char *what,
                               int (*wanted)(const char *name), apr_array_header_t **names)
@@ -145,9 +118,9 @@ static const char *add_messages(apr_pool_t *p, const mcp_page_conf_t *page,
         const char *path = apr_pstrcat(p, page->messages, "/", name, NULL);
         apr_size_t len = 0;
         json_t *json;
-        char *text = NULL;
+        char *text;
 
-        why = mcp_page_file(p, path, MESSAGES_MAX, &text, &len);
+        why = mcp_read_file(p, path, MESSAGES_MAX, &text, &len);
         if (!why && text) {
             json = mcp_json_parse(p, text, len, MESSAGES_MAX);
             why = json ? mcp_messages_add(p, messages,
@@ -176,7 +149,7 @@ static const char *find_text(apr_pool_t *p, const mcp_page_conf_t *page, const c
     const char *path, *why;
     apr_finfo_t info;
     apr_size_t len = 0;
-    char *own = NULL;
+    char *own;
 
     *text = built_in(*file);
     if (!page->templates) {
@@ -187,9 +160,12 @@ static const char *find_text(apr_pool_t *p, const mcp_page_conf_t *page, const c
         return NULL;
     }
     *file = path;
-    why = mcp_page_file(p, path, MCP_TEMPLATE_MAX, &own, &len);
+    why = mcp_read_file(p, path, MCP_TEMPLATE_MAX, &own, &len);
     if (why || !own) {
         return why;
+    }
+    if (!len) {
+        return apr_psprintf(p, "%s is empty", path);
     }
     *text = own;
     return strlen(own) == len && mcp_is_utf8(own) ? NULL

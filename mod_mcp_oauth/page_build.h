@@ -42,10 +42,6 @@ struct mcp_pages_t {
     const json_t *common; /* org, logo, help, links, footer */
 };
 
-/** Read a file of at most @a max bytes into @a p, NUL-terminated. NULL, or what to mend. */
-const char *mcp_page_file(apr_pool_t *p, const char *path, apr_size_t max, char **text,
-                          apr_size_t *len);
-
 /* ---- looks (page_brand.c) ---- */
 
 /** Is @a name a colour that can be set? */

@@ -3,8 +3,8 @@
  * else's, by certificate. */
 
 #include "upstream_impl.h"
+#include "provider_config.h"
 
-#include <apr_file_io.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -28,13 +28,9 @@ APLOG_USE_MODULE(mcp_oauth);
 
 static mcp_credential_t *credential_of(cmd_parms *cmd, const char **why)
 {
-    const mcp_oauth_conf_t *conf =
-        ap_get_module_config(cmd->server->module_config, (module *)cmd->info);
+    mcp_provider_t *provider = mcp_provider_of(cmd, why);
 
-    *why = conf->section ? NULL
-                         : apr_psprintf(cmd->pool, "%s belongs into a <MCPProvider NAME> section",
-                                        cmd->cmd->name);
-    return conf->section ? &conf->section->credential : NULL;
+    return provider ? &provider->credential : NULL;
 }
 
 const char *mcp_set_provider_client_key(cmd_parms *cmd, void *dummy, const char *arg)
@@ -145,24 +141,11 @@ static int is_tls(const char *method)
 
 static const char *read_certificate(apr_pool_t *p, mcp_credential_t *credential)
 {
-    char reason[120], *text = apr_palloc(p, CERT_MAX + 1);
-    apr_size_t len = 0;
-    apr_file_t *file;
-    apr_status_t rv =
-        apr_file_open(&file, credential->cert_file, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, p);
+    char *text;
+    const char *why = mcp_read_file(p, credential->cert_file, CERT_MAX, &text, NULL);
 
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_read_full(file, text, CERT_MAX, &len);
-        apr_file_close(file);
-        rv = APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
-    }
-    if (rv != APR_SUCCESS) {
-        return apr_psprintf(p, "MCPProviderClientCertificate: cannot read %s: %s",
-                            credential->cert_file, apr_strerror(rv, reason, sizeof(reason)));
-    }
-    text[len] = '\0';
-    credential->cert_pem = text;
-    return NULL;
+    credential->cert_pem = why ? NULL : text;
+    return why ? apr_pstrcat(p, "MCPProviderClientCertificate: ", why, NULL) : NULL;
 }
 
 /* Key and certificate, read and fitted together. NULL or why not. */
