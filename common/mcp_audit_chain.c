@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <jansson.h>
 
@@ -14,7 +15,7 @@
 #include "mcp_json.h"
 #include "mcp_util.h"
 
-#define MAC_TEXT_LEN 43
+#define MAC_TEXT_LEN MCP_B64URL_LEN(MCP_AUDIT_MAC_LEN)
 #define RECENT 1024 /* lines that old processes can have written between a new chain's look at the file and its begin */
 #define MAC_MEMBER ",\"mac\":\""
 #define MAC_MEMBER_LEN (sizeof(MAC_MEMBER) - 1)
@@ -27,9 +28,7 @@ void mcp_audit_head_init(mcp_audit_head_t *head)
 
     memset(head, 0, sizeof(*head));
     mcp_random(name, sizeof(name));
-    for (apr_size_t i = 0; i < sizeof(name); i++) {
-        apr_snprintf(head->chain + 2 * i, 3, "%02x", name[i]);
-    }
+    apr_escape_hex(head->chain, name, sizeof(name), 0, NULL);
 }
 
 static void mac_of(const unsigned char *key, const unsigned char prev[MCP_AUDIT_MAC_LEN], const char *text,
@@ -43,23 +42,6 @@ static void mac_of(const unsigned char *key, const unsigned char prev[MCP_AUDIT_
     if (!HMAC(EVP_sha256(), key, 32, parts, sizeof(parts), mac, NULL)) {
         abort(); /* no safe answer, as in mcp_sha256() */
     }
-}
-
-/* base64url of 32 bytes, without a pool: writers hold a lock. */
-static void mac_text(const unsigned char mac[MCP_AUDIT_MAC_LEN], char out[MAC_TEXT_LEN + 1])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    unsigned int bits = 0, have = 0;
-    char *o = out;
-
-    for (int i = 0; i < MCP_AUDIT_MAC_LEN; i++) {
-        bits = bits << 8 | mac[i];
-        for (have += 8; have >= 6; have -= 6) {
-            *o++ = digits[bits >> (have - 6) & 63];
-        }
-    }
-    *o++ = digits[bits << (6 - have) & 63];
-    *o = '\0';
 }
 
 apr_size_t mcp_audit_line(mcp_audit_head_t *head, const mcp_keyring_t *ring, apr_time_t now, const char *fields,
@@ -83,7 +65,7 @@ apr_size_t mcp_audit_line(mcp_audit_head_t *head, const mcp_keyring_t *ring, apr
     }
     len = (apr_size_t)n;
     mac_of(mcp_keyring_key(ring, MCP_PURPOSE_AUDIT, kid, strlen(kid)), head->mac, line, len, head->mac);
-    mac_text(head->mac, mac);
+    mcp_b64url_write(mac, head->mac, sizeof(head->mac));
     head->seq++;
     memcpy(line + len, MAC_MEMBER, sizeof(MAC_MEMBER));
     memcpy(line + len + MAC_MEMBER_LEN, mac, sizeof(mac));
@@ -177,18 +159,6 @@ static mcp_audit_head_t *adopt(mcp_audit_verify_t *verify, const char *chain, ap
     return head;
 }
 
-static int read_mac(apr_pool_t *p, const char *text, unsigned char mac[MCP_AUDIT_MAC_LEN])
-{
-    unsigned char *bytes;
-    apr_size_t len;
-
-    if (mcp_b64url_decode(p, text, MAC_TEXT_LEN, &bytes, &len) != APR_SUCCESS || len != MCP_AUDIT_MAC_LEN) {
-        return 0;
-    }
-    memcpy(mac, bytes, MCP_AUDIT_MAC_LEN);
-    return 1;
-}
-
 static void check(mcp_audit_verify_t *verify, apr_pool_t *p, const char *line, apr_size_t len, const char *mac_member)
 {
     unsigned char mac[MCP_AUDIT_MAC_LEN], expected[MCP_AUDIT_MAC_LEN];
@@ -198,7 +168,7 @@ static void check(mcp_audit_verify_t *verify, apr_pool_t *p, const char *line, a
     mcp_audit_head_t *head;
     apr_uint64_t seq;
 
-    if (!json || !read_mac(p, mac_member, mac)) {
+    if (!json || !mcp_b64url_read(p, mac_member, mac, sizeof(mac))) {
         fault(verify, "this is no line of ours");
         return;
     }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 
 #include "mcp_http.h"
@@ -38,18 +39,12 @@ int mcp_trace_parse(const char *header, char trace_id[33], int *sampled)
     return 1;
 }
 
-static char *random_hex(apr_pool_t *p, apr_size_t bytes)
+static const char *random_hex(apr_pool_t *p, apr_size_t bytes)
 {
     unsigned char random[16];
-    char *text = apr_palloc(p, 2 * bytes + 1);
 
     mcp_random(random, bytes);
-    for (apr_size_t i = 0; i < bytes; i++) {
-        text[2 * i] = HEX[random[i] >> 4];
-        text[2 * i + 1] = HEX[random[i] & 15];
-    }
-    text[2 * bytes] = '\0';
-    return text;
+    return apr_pescape_hex(p, random, bytes, 0);
 }
 
 const char *mcp_trace_id(request_rec *r)

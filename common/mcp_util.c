@@ -17,11 +17,9 @@
 
 static const char b64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
+void mcp_b64url_write(char *out, const void *data, apr_size_t len)
 {
     const unsigned char *in = data;
-    char *text = apr_palloc(p, (len + 2) / 3 * 4 + 1);
-    char *out = text;
 
     for (; len >= 3; len -= 3, in += 3) {
         *out++ = b64url_alphabet[in[0] >> 2];
@@ -39,6 +37,13 @@ char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
         }
     }
     *out = '\0';
+}
+
+char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len)
+{
+    char *text = apr_palloc(p, MCP_B64URL_LEN(len) + 1);
+
+    mcp_b64url_write(text, data, len);
     return text;
 }
 
@@ -88,6 +93,18 @@ apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len, 
     *out = data;
     *out_len = (apr_size_t)(end - data);
     return APR_SUCCESS;
+}
+
+int mcp_b64url_read(apr_pool_t *p, const char *text, void *out, apr_size_t len)
+{
+    unsigned char *bytes;
+    apr_size_t got;
+
+    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &got) != APR_SUCCESS || got != len) {
+        return 0;
+    }
+    memcpy(out, bytes, len);
+    return 1;
 }
 
 void mcp_sha256(const void *data, apr_size_t len, unsigned char out[MCP_SHA256_LEN])

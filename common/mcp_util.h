@@ -14,6 +14,10 @@
 /** Encode @a len bytes as unpadded base64url (RFC 4648 section 5), NUL-terminated, in @a p. */
 char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len);
 
+/** The same into @a out, of MCP_B64URL_LEN(len) + 1 bytes, where there is no pool. */
+void mcp_b64url_write(char *out, const void *data, apr_size_t len);
+#define MCP_B64URL_LEN(len) (((len) * 4 + 2) / 3)
+
 /**
  * Decode unpadded base64url. Strict: padding, white space, other alphabets, an impossible length and
  * non-zero trailing bits are refused, so that one value has exactly one spelling.
@@ -21,6 +25,9 @@ char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len);
  */
 apr_status_t mcp_b64url_decode(apr_pool_t *p, const char *text, apr_size_t len,
                                unsigned char **out, apr_size_t *out_len);
+
+/** Decode @a text if it stands for exactly @a len bytes, into @a out. 1, or 0 also for NULL. As strict as the other. */
+int mcp_b64url_read(apr_pool_t *p, const char *text, void *out, apr_size_t len);
 
 /** SHA-256 of @a data into @a out. Failure of the crypto library aborts the process: there is no safe answer. */
 void mcp_sha256(const void *data, apr_size_t len, unsigned char out[MCP_SHA256_LEN]);

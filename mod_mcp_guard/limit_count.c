@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <httpd.h>
 #include <http_config.h>
@@ -190,13 +191,9 @@ static const char *counter_key(apr_pool_t *p, const char *rule, const char *key,
     unsigned char digest[MCP_SHA256_LEN];
     const char *whole =
         apr_psprintf(p, "mcp-limit\n%s\n%" APR_TIME_T_FMT "\n%s", rule, apr_time_sec(start), key);
-    char hex[33];
 
     mcp_sha256(whole, strlen(whole), digest);
-    for (int i = 0; i < 16; i++) {
-        apr_snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    }
-    return apr_pstrcat(p, "mcpl:", hex, NULL);
+    return apr_pstrcat(p, "mcpl:", apr_pescape_hex(p, digest, 16, 0), NULL);
 }
 
 /* How long until one more call fits, when @a mine passed in this window and @a before in the one

@@ -85,19 +85,6 @@ static json_t *session_json(apr_pool_t *p, const unsigned char grant[MCP_ID_LEN]
     return json;
 }
 
-static int decode_grant(apr_pool_t *p, const char *text, unsigned char id[MCP_ID_LEN])
-{
-    unsigned char *bytes;
-    apr_size_t len;
-
-    if (mcp_b64url_decode(p, text, strlen(text), &bytes, &len) != APR_SUCCESS
-        || len != MCP_ID_LEN) {
-        return 0;
-    }
-    memcpy(id, bytes, MCP_ID_LEN);
-    return 1;
-}
-
 static int one_grant(request_rec *r, mcp_oauth_conf_t *conf, const char *text)
 {
     unsigned char id[MCP_ID_LEN];
@@ -105,7 +92,7 @@ static int one_grant(request_rec *r, mcp_oauth_conf_t *conf, const char *text)
     apr_status_t rv;
     json_t *json;
 
-    if (!decode_grant(r->pool, text, id)) {
+    if (!mcp_b64url_read(r->pool, text, id, sizeof(id))) {
         return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "this is no grant id");
     }
     rv = mcp_grant_get(conf->store, id, &grant, r->pool);
@@ -221,7 +208,7 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf, const json_t *json)
     if (before < 0 || before > apr_time_now()) {
         return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "before is in the future");
     }
-    if (grant && (person || client || before || !decode_grant(r->pool, grant, id))) {
+    if (grant && (person || client || before || !mcp_b64url_read(r->pool, grant, id, sizeof(id)))) {
         return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "a grant stands alone");
     }
     if (grant) {

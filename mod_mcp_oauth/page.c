@@ -7,6 +7,7 @@
 #include "oauth.h"
 #include "page_build.h"
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
@@ -129,7 +130,7 @@ int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp
     char ref[9];
 
     mcp_random(random, sizeof(random));
-    apr_snprintf(ref, sizeof(ref), "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+    apr_escape_hex(ref, random, sizeof(random), 0, NULL);
     ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
                   MCP_LOG(0201) "reference %s: %s: %s", ref,
                   text_in(r->pool, messages, &APR_ARRAY_IDX(messages->languages, 0, mcp_language_t),

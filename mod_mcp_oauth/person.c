@@ -36,17 +36,6 @@ const char *mcp_person_sub(apr_pool_t *p, const mcp_identity_t *who)
     return who->sub && bar && strcmp(bar + 1, who->sub) ? short_hash(p, who->sub) : NULL;
 }
 
-static void take_sid(apr_pool_t *p, const char *text, unsigned char sid[MCP_SID_LEN])
-{
-    unsigned char *bytes;
-    apr_size_t len;
-
-    if (text && mcp_b64url_decode(p, text, strlen(text), &bytes, &len) == APR_SUCCESS
-        && len == MCP_SID_LEN) {
-        memcpy(sid, bytes, MCP_SID_LEN);
-    }
-}
-
 /* By which other names the provider may speak of the person. Written each time, for they live as long as the grant. */
 static apr_status_t put_aliases(request_rec *r, const mcp_oauth_conf_t *conf,
                                 const mcp_refresh_t *token, apr_time_t expires)
@@ -82,7 +71,7 @@ void mcp_person_noted(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_re
     apr_status_t rv;
 
     memcpy(entry.grant, record->id, MCP_ID_LEN);
-    take_sid(r->pool, token->sid, entry.sid);
+    mcp_b64url_read(r->pool, token->sid, entry.sid, MCP_SID_LEN); /* else zeros: none */
     if (token->client) {
         entry.source = (int)token->client->source + 1; /* 0: not known */
         entry.host = token->client->host ? token->client->host : "";

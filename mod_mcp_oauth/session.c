@@ -69,22 +69,6 @@ static const char *seal_refresh(apr_pool_t *p, const mcp_oauth_conf_t *conf,
     return mcp_seal_json(p, conf->ring, MCP_PURPOSE_REFRESH, json, grant->expires);
 }
 
-/* A member that is a base64url of exactly @a len bytes. */
-static int bytes_member(apr_pool_t *p, const json_t *json, const char *name, unsigned char *out,
-                        apr_size_t len)
-{
-    const char *text = mcp_json_str(json, name);
-    unsigned char *bytes;
-    apr_size_t got;
-
-    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &got) != APR_SUCCESS
-        || got != len) {
-        return 0;
-    }
-    memcpy(out, bytes, len);
-    return 1;
-}
-
 static const char *text_or_empty(const json_t *json, const char *name)
 {
     const char *text = mcp_json_str(json, name);
@@ -106,8 +90,9 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
         return APR_EINVAL;
     }
     tag = mcp_json_str(json, "i");
-    if (!tag || strcmp(tag, conf->issuer_tag) || !bytes_member(p, json, "g", grant->id, MCP_ID_LEN)
-        || !bytes_member(p, json, "ep", out->epoch, sizeof(out->epoch))) {
+    if (!tag || strcmp(tag, conf->issuer_tag)
+        || !mcp_b64url_read(p, mcp_json_str(json, "g"), grant->id, MCP_ID_LEN)
+        || !mcp_b64url_read(p, mcp_json_str(json, "ep"), out->epoch, sizeof(out->epoch))) {
         return APR_EINVAL;
     }
     grant->generation = (apr_uint32_t)mcp_json_int(json, "n", 0);

@@ -70,21 +70,6 @@ int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **f
     return OK;
 }
 
-static int decode_id(apr_pool_t *p, const json_t *json, const char *name,
-                     unsigned char out[MCP_ID_LEN])
-{
-    const char *text = mcp_json_str(json, name);
-    unsigned char *bytes;
-    apr_size_t len;
-
-    if (!text || mcp_b64url_decode(p, text, strlen(text), &bytes, &len) != APR_SUCCESS
-        || len != MCP_ID_LEN) {
-        return 0;
-    }
-    memcpy(out, bytes, MCP_ID_LEN);
-    return 1;
-}
-
 static int same(const json_t *json, const char *name, const char *value)
 {
     return mcp_secret_equal(mcp_json_str(json, name), value);
@@ -119,8 +104,10 @@ static int check_code(request_rec *r, const mcp_oauth_conf_t *conf, const apr_ar
                         NULL);
     }
     code->resource = mcp_json_str(json, "rs");
-    if (!same(json, "i", conf->issuer_tag) || !decode_id(r->pool, json, "c", code->id)
-        || !decode_id(r->pool, json, "g", code->grant_id) || !code->resource) {
+    if (!same(json, "i", conf->issuer_tag)
+        || !mcp_b64url_read(r->pool, mcp_json_str(json, "c"), code->id, MCP_ID_LEN)
+        || !mcp_b64url_read(r->pool, mcp_json_str(json, "g"), code->grant_id, MCP_ID_LEN)
+        || !code->resource) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_grant", "the code is not valid",
                         "another server's code");
     }
