@@ -122,3 +122,14 @@ apr_status_t mcp_not_before_bars(mcp_store_t *store, const mcp_grant_t *grant, a
     return rv != APR_SUCCESS ? rv : mark && grant->issued <= mark ? APR_EACCES
                                                                   : APR_SUCCESS;
 }
+
+apr_status_t mcp_grant_standing(mcp_store_t *store, const unsigned char id[MCP_ID_LEN], apr_time_t now,
+                                mcp_grant_t *grant, apr_pool_t *p)
+{
+    apr_status_t rv = mcp_grant_get(store, id, grant, p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return (grant->flags & MCP_GRANT_REVOKED) ? APR_EACCES : mcp_not_before_bars(store, grant, now, p);
+}

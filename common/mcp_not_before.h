@@ -45,4 +45,12 @@ apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const c
  */
 apr_status_t mcp_not_before_bars(mcp_store_t *store, const mcp_grant_t *grant, apr_time_t now, apr_pool_t *p);
 
+/**
+ * Read a grant, and tell whether it was taken back: by itself (its tombstone) or by a mark.
+ * @return APR_SUCCESS: it was not; whether it has expired is the caller's to see. APR_EACCES: it was. APR_NOTFOUND,
+ *         MCP_EDOWN
+ */
+apr_status_t mcp_grant_standing(mcp_store_t *store, const unsigned char id[MCP_ID_LEN], apr_time_t now,
+                                mcp_grant_t *grant, apr_pool_t *p);
+
 #endif

@@ -135,7 +135,7 @@ static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req,
                                     const mcp_access_token_t *token, apr_time_t now, int *status)
 {
     mcp_grant_t grant;
-    apr_status_t rv = mcp_grant_get(store, token->grant_id, &grant, r->pool);
+    apr_status_t rv = mcp_grant_standing(store, token->grant_id, now, &grant, r->pool);
 
     if (rv == MCP_EDOWN) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
@@ -143,18 +143,9 @@ static const mcp_session_t *look_up(request_rec *r, mcp_guard_request_t *req,
         *status = mcp_guard_store_down(r);
         return NULL;
     }
-    if (rv != APR_SUCCESS || (grant.flags & MCP_GRANT_REVOKED)) {
-        *status = refuse_token(r, req, rv == APR_SUCCESS ? "revoked" : "no_session",
-                               "The access token was revoked or its session has ended");
-        return NULL;
-    }
-    rv = mcp_not_before_bars(store, &grant, now, r->pool);
-    if (rv == MCP_EDOWN) {
-        *status = mcp_guard_store_down(r);
-        return NULL;
-    }
     if (rv != APR_SUCCESS) {
-        *status = refuse_token(r, req, "revoked", "The access token was revoked or its session has ended");
+        *status = refuse_token(r, req, rv == APR_EACCES ? "revoked" : "no_session",
+                               "The access token was revoked or its session has ended");
         return NULL;
     }
     if (grant.expires <= now) {

@@ -37,17 +37,13 @@ apr_status_t mcp_guard_grant_check(const unsigned char id[MCP_ID_LEN], apr_time_
                                    apr_pool_t *p)
 {
     mcp_grant_t grant;
-    apr_status_t rv = mcp_grant_get(store, id, &grant, p);
+    apr_status_t rv = mcp_grant_standing(store, id, now, &grant, p);
 
     if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    if ((grant.flags & MCP_GRANT_REVOKED) || grant.expires <= now) {
-        return APR_NOTFOUND;
-    }
-    rv = mcp_not_before_bars(store, &grant, now, p);
-    if (rv != APR_SUCCESS) {
         return rv == APR_EACCES ? APR_NOTFOUND : rv;
+    }
+    if (grant.expires <= now) {
+        return APR_NOTFOUND;
     }
     *until = grant.access_expires && grant.access_expires < grant.expires ? grant.access_expires : grant.expires;
     return *until <= now ? APR_TIMEUP : APR_SUCCESS;
@@ -57,7 +53,7 @@ int mcp_guard_grant_revoked(const unsigned char id[MCP_ID_LEN], apr_pool_t *p)
 {
     mcp_grant_t grant;
 
-    return mcp_grant_get(store, id, &grant, p) == APR_SUCCESS && (grant.flags & MCP_GRANT_REVOKED) != 0;
+    return mcp_grant_standing(store, id, apr_time_now(), &grant, p) == APR_EACCES;
 }
 
 apr_status_t mcp_guard_revocations(int remote, apr_uint64_t *stamp, apr_pool_t *p)
