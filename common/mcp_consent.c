@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 
+#include "mcp_bytes.h"
 #include "mcp_seal.h"
 #include "mcp_util.h"
 
@@ -114,7 +115,7 @@ static int read_entry(const unsigned char **at, const unsigned char *end, const 
     head = *(*at)++;
     memcpy(entry->target, *at, TARGET_LEN);
     *at += TARGET_LEN;
-    entry->when = (apr_uint32_t)(*at)[0] << 24 | (apr_uint32_t)(*at)[1] << 16 | (apr_uint32_t)(*at)[2] << 8 | (*at)[3];
+    entry->when = (apr_uint32_t)mcp_get_number(*at, TIME_LEN);
     *at += TIME_LEN;
     entry->count = head & COUNT_MASK;
     if (head & SAME_PERSON) {
@@ -309,9 +310,7 @@ static apr_size_t write_entry(unsigned char *at, const entry_t *entry, const ent
     *at++ = (unsigned char)(entry->count | (same_person ? SAME_PERSON : 0) | (same_scopes ? SAME_SCOPES : 0));
     memcpy(at, entry->target, TARGET_LEN);
     at += TARGET_LEN;
-    for (int i = 0; i < TIME_LEN; i++) {
-        *at++ = (unsigned char)(entry->when >> (24 - 8 * i));
-    }
+    at = mcp_put_number(at, entry->when, TIME_LEN);
     if (!same_person) {
         memcpy(at, entry->person, PERSON_LEN);
         at += PERSON_LEN;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mcp_grant.h"
+#include "mcp_bytes.h"
 #include "mcp_seal.h"
 
 #define GRANT_VERSION 1
@@ -17,48 +18,6 @@
 static const char REVOCATION_ID[] = "revocations";
 #define REVOCATION_MARK_LEN 8
 #define REVOCATION_LIFETIME apr_time_from_sec(86400)
-
-static unsigned char *put_u32(unsigned char *at, apr_uint32_t v)
-{
-    at[0] = (unsigned char)(v >> 24);
-    at[1] = (unsigned char)(v >> 16);
-    at[2] = (unsigned char)(v >> 8);
-    at[3] = (unsigned char)v;
-    return at + 4;
-}
-
-static unsigned char *put_u64(unsigned char *at, apr_uint64_t v)
-{
-    at = put_u32(at, (apr_uint32_t)(v >> 32));
-    return put_u32(at, (apr_uint32_t)v);
-}
-
-static unsigned char *put_seconds(unsigned char *at, apr_time_t t)
-{
-    return put_u64(at, (apr_uint64_t)apr_time_sec(t));
-}
-
-static apr_uint32_t get_u32(const unsigned char *at)
-{
-    return ((apr_uint32_t)at[0] << 24) | ((apr_uint32_t)at[1] << 16) | ((apr_uint32_t)at[2] << 8) | at[3];
-}
-
-/* In units of @a unit microseconds. What does not fit apr_time_t cannot have been written by us: it reads as the end of
- * time. */
-static apr_time_t get_time(const unsigned char *at, apr_int64_t unit)
-{
-    apr_uint64_t v = ((apr_uint64_t)get_u32(at) << 32) | get_u32(at + 4);
-
-    if (v > (apr_uint64_t)(APR_INT64_MAX / unit)) {
-        v = (apr_uint64_t)(APR_INT64_MAX / unit);
-    }
-    return (apr_time_t)v * unit;
-}
-
-static apr_time_t get_seconds(const unsigned char *at)
-{
-    return get_time(at, APR_USEC_PER_SEC);
-}
 
 void mcp_resource_hash(const char *resource, unsigned char out[16])
 {
@@ -84,8 +43,8 @@ char *mcp_access_token_issue(apr_pool_t *p, const mcp_keyring_t *ring, const mcp
 
     *at++ = TOKEN_VERSION;
     memcpy(at, grant->id, MCP_ID_LEN);
-    at = put_u32(at + MCP_ID_LEN, grant->generation);
-    at = put_seconds(at, expires);
+    at = mcp_put_number(at + MCP_ID_LEN, grant->generation, 4);
+    at = mcp_put_time(at, expires, MCP_SECONDS);
     mcp_resource_hash(grant->resource, at);
     return mcp_seal(p, ring, MCP_PURPOSE_ACCESS, plain, sizeof(plain));
 }
@@ -104,8 +63,8 @@ apr_status_t mcp_access_token_open(apr_pool_t *p, const mcp_keyring_t *ring, con
     at = plain + 1;
     memcpy(out->grant_id, at, MCP_ID_LEN);
     at += MCP_ID_LEN;
-    out->generation = get_u32(at);
-    out->expires = get_seconds(at + 4);
+    out->generation = (apr_uint32_t)mcp_get_number(at, 4);
+    out->expires = mcp_get_time(at + 4, MCP_SECONDS);
     memcpy(out->resource_hash, at + 12, 16);
 
     if (out->expires <= now) {
@@ -156,10 +115,10 @@ void mcp_grant_encode(apr_pool_t *p, const mcp_grant_t *grant, unsigned char **o
 
     *at++ = GRANT_VERSION;
     *at++ = grant->flags;
-    at = put_u32(at, grant->generation);
-    at = put_u64(at, (apr_uint64_t)apr_time_as_msec(grant->issued));
-    at = put_seconds(at, grant->expires);
-    at = put_seconds(at, grant->access_expires);
+    at = mcp_put_number(at, grant->generation, 4);
+    at = mcp_put_time(at, grant->issued, MCP_MILLISECONDS);
+    at = mcp_put_time(at, grant->expires, MCP_SECONDS);
+    at = mcp_put_time(at, grant->access_expires, MCP_SECONDS);
     for (i = 0; i < GRANT_STRINGS; i++) {
         *at++ = (unsigned char)(lengths[i] >> 8);
         *at++ = (unsigned char)lengths[i];
@@ -181,10 +140,10 @@ apr_status_t mcp_grant_decode(apr_pool_t *p, const unsigned char *data, apr_size
         return APR_EINVAL;
     }
     grant->flags = at[1];
-    grant->generation = get_u32(at + 2);
-    grant->issued = get_time(at + 6, 1000);
-    grant->expires = get_seconds(at + 14);
-    grant->access_expires = get_seconds(at + 22);
+    grant->generation = (apr_uint32_t)mcp_get_number(at + 2, 4);
+    grant->issued = mcp_get_time(at + 6, MCP_MILLISECONDS);
+    grant->expires = mcp_get_time(at + 14, MCP_SECONDS);
+    grant->access_expires = mcp_get_time(at + 22, MCP_SECONDS);
     at += GRANT_FIXED_LEN;
 
     /* One allocation holds all strings: each loses two bytes of length and gains a NUL. */

@@ -7,6 +7,8 @@
 
 #include <apr_strings.h>
 
+#include "mcp_bytes.h"
+
 #define MARK_LEN 8
 
 /* Strings of different fields cannot run into each other: neither subjects nor client keys have a line break. */
@@ -18,7 +20,6 @@ static const char *mark_id(apr_pool_t *p, const char *subject, const char *clien
 
 static apr_status_t read_mark(mcp_store_t *store, const char *id, apr_time_t *when, apr_pool_t *p)
 {
-    apr_uint64_t v = 0;
     unsigned char *data;
     apr_size_t len;
     apr_status_t rv = mcp_store_get(store, MCP_KIND_BLOCK, id, strlen(id), &data, &len, p);
@@ -27,10 +28,7 @@ static apr_status_t read_mark(mcp_store_t *store, const char *id, apr_time_t *wh
     if (rv != APR_SUCCESS || len != MARK_LEN) {
         return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
     }
-    for (int i = 0; i < MARK_LEN; i++) {
-        v = (v << 8) | data[i];
-    }
-    *when = v > (apr_uint64_t)(APR_INT64_MAX / 1000) ? APR_INT64_MAX : (apr_time_t)v * 1000;
+    *when = mcp_get_time(data, MCP_MILLISECONDS);
     return APR_SUCCESS;
 }
 
@@ -42,16 +40,13 @@ static apr_status_t read_mark(mcp_store_t *store, const char *id, apr_time_t *wh
 static apr_status_t put_later(mcp_store_t *store, const char *id, apr_time_t when, apr_time_t until, apr_pool_t *p)
 {
     unsigned char mark[MARK_LEN];
-    apr_uint64_t v = (apr_uint64_t)apr_time_as_msec(when);
     apr_time_t old;
     apr_status_t rv = read_mark(store, id, &old, p);
 
     if (rv != APR_SUCCESS || old >= when) {
         return rv;
     }
-    for (int i = MARK_LEN - 1; i >= 0; i--, v >>= 8) {
-        mark[i] = (unsigned char)v;
-    }
+    mcp_put_time(mark, when, MCP_MILLISECONDS);
     return mcp_store_put(store, MCP_KIND_BLOCK, id, strlen(id), until, mark, sizeof(mark), p);
 }
 

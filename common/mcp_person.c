@@ -7,6 +7,7 @@
 
 #include <apr_strings.h>
 
+#include "mcp_bytes.h"
 #include "mcp_lease.h"
 
 #define VERSION 1
@@ -31,39 +32,6 @@ static const char **entry_string(mcp_person_entry_t *entry, int i)
     };
 
     return strings[i];
-}
-
-/* ---- bytes ---- */
-
-static unsigned char *put_number(unsigned char *at, apr_uint64_t v, int bytes)
-{
-    for (int i = bytes - 1; i >= 0; i--, v >>= 8) {
-        at[i] = (unsigned char)v;
-    }
-    return at + bytes;
-}
-
-static apr_uint64_t get_number(const unsigned char *at, int bytes)
-{
-    apr_uint64_t v = 0;
-
-    for (int i = 0; i < bytes; i++) {
-        v = (v << 8) | at[i];
-    }
-    return v;
-}
-
-static unsigned char *put_time(unsigned char *at, apr_time_t t)
-{
-    return put_number(at, t > 0 ? (apr_uint64_t)apr_time_as_msec(t) : 0, 8);
-}
-
-/* What does not fit apr_time_t's microseconds cannot have been written by us: it reads as the end of time. */
-static apr_time_t get_time(const unsigned char *at)
-{
-    apr_uint64_t v = get_number(at, 8);
-
-    return v > (apr_uint64_t)(APR_INT64_MAX / 1000) ? APR_INT64_MAX : (apr_time_t)v * 1000;
 }
 
 void mcp_sid_hash(const char *sid, unsigned char out[MCP_SID_LEN])
@@ -158,9 +126,9 @@ void mcp_person_encode(apr_pool_t *p, mcp_person_t *person, apr_time_t now, unsi
     }
     at = *out = apr_palloc(p, *len);
     *at++ = VERSION;
-    at = put_time(at, person->since);
-    at = put_time(at, person->dropped);
-    at = put_number(at, (apr_uint64_t)entries->nelts, 2);
+    at = mcp_put_time(at, person->since, MCP_MILLISECONDS);
+    at = mcp_put_time(at, person->dropped, MCP_MILLISECONDS);
+    at = mcp_put_number(at, (apr_uint64_t)entries->nelts, 2);
     for (int i = 0; i < entries->nelts; i++) {
         mcp_person_entry_t *entry = &APR_ARRAY_IDX(entries, i, mcp_person_entry_t);
 
@@ -169,14 +137,14 @@ void mcp_person_encode(apr_pool_t *p, mcp_person_t *person, apr_time_t now, unsi
         memcpy(at, entry->sid, MCP_SID_LEN);
         at += MCP_SID_LEN;
         *at++ = (unsigned char)entry->source;
-        at = put_time(at, entry->issued);
-        at = put_time(at, entry->used);
-        at = put_time(at, entry->expires);
+        at = mcp_put_time(at, entry->issued, MCP_MILLISECONDS);
+        at = mcp_put_time(at, entry->used, MCP_MILLISECONDS);
+        at = mcp_put_time(at, entry->expires, MCP_MILLISECONDS);
         for (int s = 0; s < STRINGS; s++) {
             const char *text = *entry_string(entry, s);
             apr_size_t n = kept_len(text, string_max[s]);
 
-            at = put_number(at, n, 2);
+            at = mcp_put_number(at, n, 2);
             if (n) {
                 memcpy(at, text, n);
                 at += n;
@@ -199,9 +167,9 @@ static int decode_entry(apr_pool_t *p, const unsigned char **at, const unsigned 
     memcpy(entry->sid, c, MCP_SID_LEN);
     c += MCP_SID_LEN;
     entry->source = *c++;
-    entry->issued = get_time(c);
-    entry->used = get_time(c + 8);
-    entry->expires = get_time(c + 16);
+    entry->issued = mcp_get_time(c, MCP_MILLISECONDS);
+    entry->used = mcp_get_time(c + 8, MCP_MILLISECONDS);
+    entry->expires = mcp_get_time(c + 16, MCP_MILLISECONDS);
     c += 24;
     for (int s = 0; s < STRINGS; s++) {
         apr_size_t n;
@@ -209,7 +177,7 @@ static int decode_entry(apr_pool_t *p, const unsigned char **at, const unsigned 
         if (end - c < 2) {
             return 0;
         }
-        n = (apr_size_t)get_number(c, 2);
+        n = (apr_size_t)mcp_get_number(c, 2);
         c += 2;
         if ((apr_size_t)(end - c) < n) {
             return 0;
@@ -237,9 +205,9 @@ apr_status_t mcp_person_decode(apr_pool_t *p, const unsigned char *data, apr_siz
     if (len < HEADER_LEN || at[0] != VERSION) {
         return APR_EINVAL;
     }
-    person->since = get_time(at + 1);
-    person->dropped = get_time(at + 9);
-    count = (int)get_number(at + 17, 2);
+    person->since = mcp_get_time(at + 1, MCP_MILLISECONDS);
+    person->dropped = mcp_get_time(at + 9, MCP_MILLISECONDS);
+    count = (int)mcp_get_number(at + 17, 2);
     at += HEADER_LEN;
     for (int i = 0; i < count; i++) {
         mcp_person_entry_t entry = { { 0 } };

@@ -8,6 +8,7 @@
 #include <httpd.h>
 #include <http_log.h>
 
+#include "mcp_bytes.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_seal.h"
@@ -61,27 +62,6 @@ static void make_key(mcp_kind_e kind, const void *id, apr_size_t id_len, unsigne
     memcpy(text, kinds[kind].name, n);
     memcpy(text + n, id, id_len);
     mcp_sha256(text, n + id_len, key);
-}
-
-static void put_seconds(unsigned char at[8], apr_time_t t)
-{
-    apr_uint64_t v = (apr_uint64_t)apr_time_sec(t);
-    int i;
-
-    for (i = 7; i >= 0; i--, v >>= 8) {
-        at[i] = (unsigned char)v;
-    }
-}
-
-static apr_time_t get_seconds(const unsigned char at[8])
-{
-    apr_uint64_t v = 0;
-    int i;
-
-    for (i = 0; i < 8; i++) {
-        v = (v << 8) | at[i];
-    }
-    return v > (apr_uint64_t)(APR_INT64_MAX / APR_USEC_PER_SEC) ? APR_INT64_MAX : apr_time_from_sec((apr_time_t)v);
 }
 
 /* ---- one call to the backend, guarded by mutex or breaker ---- */
@@ -235,7 +215,7 @@ apr_status_t mcp_store_put(mcp_store_t *store, mcp_kind_e kind, const void *id, 
 
     plain = apr_palloc(p, RECORD_HEADER + len);
     plain[0] = RECORD_VERSION;
-    put_seconds(plain + 1, expires);
+    mcp_put_time(plain + 1, expires, MCP_SECONDS);
     if (len) {
         memcpy(plain + RECORD_HEADER, data, len);
     }
@@ -322,7 +302,7 @@ apr_status_t mcp_store_get(mcp_store_t *store, mcp_kind_e kind, const void *id, 
                      kinds[kind].name);
         return APR_NOTFOUND;
     }
-    if (get_seconds(plain + 1) <= apr_time_now()) {
+    if (mcp_get_time(plain + 1, MCP_SECONDS) <= apr_time_now()) {
         return APR_NOTFOUND;
     }
     *data = plain + RECORD_HEADER;
@@ -372,8 +352,8 @@ static apr_status_t write_epoch(mcp_store_t *store, const unsigned char epoch[MC
     apr_time_t now = apr_time_now();
 
     memcpy(record, epoch, MCP_EPOCH_LEN);
-    put_seconds(record + MCP_EPOCH_LEN, now);
-    put_seconds(record + MCP_EPOCH_LEN + 8, begun);
+    mcp_put_time(record + MCP_EPOCH_LEN, now, MCP_SECONDS);
+    mcp_put_time(record + MCP_EPOCH_LEN + 8, begun, MCP_SECONDS);
     return mcp_store_put(store, MCP_KIND_EPOCH, "epoch", 5, now + EPOCH_LIFE, record, sizeof(record), p);
 }
 
@@ -403,8 +383,8 @@ static apr_status_t read_epoch(mcp_store_t *store, unsigned char epoch[MCP_EPOCH
         return MCP_EDOWN;
     }
     memcpy(epoch, record, MCP_EPOCH_LEN);
-    *begun = len == EPOCH_RECORD ? get_seconds(record + MCP_EPOCH_LEN + 8) : 0;
-    if (get_seconds(record + MCP_EPOCH_LEN) + EPOCH_RENEW < apr_time_now()) {
+    *begun = len == EPOCH_RECORD ? mcp_get_time(record + MCP_EPOCH_LEN + 8, MCP_SECONDS) : 0;
+    if (mcp_get_time(record + MCP_EPOCH_LEN, MCP_SECONDS) + EPOCH_RENEW < apr_time_now()) {
         /* Keeps it ahead of the backend's 30 days; when this fails the next caller tries again. */
         write_epoch(store, epoch, *begun, p);
     }
