@@ -129,11 +129,15 @@ int mcp_send_oauth_error(request_rec *r, int status, const char *error, const ch
     return mcp_send_json(r, status, json);
 }
 
-int mcp_send_store_down(request_rec *r)
+int mcp_send_unavailable(request_rec *r, const char *description)
 {
     apr_table_setn(r->err_headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
-    return mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
-                                "The session store cannot be reached; try again shortly");
+    return mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", description);
+}
+
+int mcp_send_store_down(request_rec *r)
+{
+    return mcp_send_unavailable(r, "The session store cannot be reached; try again shortly");
 }
 
 int mcp_cors_public(request_rec *r, const char *methods)

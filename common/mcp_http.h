@@ -28,7 +28,10 @@ int mcp_send_json(request_rec *r, int status, json_t *json);
 /** RFC 6749 section 5.2 error object, no-store. Returns OK. */
 int mcp_send_oauth_error(request_rec *r, int status, const char *error, const char *description);
 
-/** 503 with Retry-After and an OAuth error temporarily_unavailable: the store is down. Returns OK. */
+/** 503 with Retry-After and an OAuth error temporarily_unavailable. Returns OK. */
+int mcp_send_unavailable(request_rec *r, const char *description);
+
+/** The same where it is the store that is down. Returns OK. */
 int mcp_send_store_down(request_rec *r);
 
 /**

@@ -23,6 +23,7 @@
 
 #define SLOTS 1024      /* a power of two */
 #define FREE_VALUES 200 /* of a family whose labels strangers choose */
+#define PROBES 32       /* slots that a set of labels may be in */
 #define LABEL_MAX 64
 #define BUCKETS 12
 
@@ -133,7 +134,7 @@ static slot_t *slot_of(mcp_metric_e family, const char *first, const char *secon
 {
     uint64_t hash = hash_of(family, first, second);
 
-    for (unsigned int i = 0; i < 32; i++) {
+    for (unsigned int i = 0; i < PROBES; i++) {
         slot_t *slot = &table->slots[(hash + i) & (SLOTS - 1)];
         uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
 
@@ -246,8 +247,9 @@ static void put_family(request_rec *r, int family)
             continue;
         }
         count = count_of(slot);
-        /* Two processes may have made a slot each, in the same run of neighbours. */
-        for (int j = 0; j < SLOTS; j++) {
+        /* Two processes may have made a slot each, where these labels are looked for. */
+        for (unsigned int n = 0; n < PROBES; n++) {
+            int j = (int)((slot->hash + n) & (SLOTS - 1));
             const slot_t *twin = &table->slots[j];
 
             if (j != i && is_ready(twin, family)

@@ -36,10 +36,7 @@ static const char *trim_slash(apr_pool_t *p, const char *url)
 /* The options that all of these commands have. 1, or 0 with the reason told. */
 static int read_options(admin_t *admin, const char *command, int argc, const char *const *argv)
 {
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {
+    const mcpctl_option_t options[] = {
         { "--url", &admin->url },
         { "--person", &admin->person },
         { "--client", &admin->client },
@@ -51,12 +48,7 @@ static int read_options(admin_t *admin, const char *command, int argc, const cha
     admin->url = getenv("MCPCTL_URL");
     for (; argc; argc -= n, argv += n) {
         n = mcpctl_way_option(&admin->way, argc, argv);
-        for (size_t i = 0; !n && argc > 1 && i < sizeof(options) / sizeof(*options); i++) {
-            if (!strcmp(argv[0], options[i].name)) {
-                *options[i].value = argv[1];
-                n = 2;
-            }
-        }
+        n = n ? n : mcpctl_take_option(options, sizeof(options) / sizeof(*options), argc, argv);
         if (!n) {
             mcpctl_complain("%s does not know %s, or it lacks a value", command, *argv);
             return 0;

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 
 #include "http.h"
+#include "mcpctl.h"
 
 typedef struct {
     apr_pool_t *pool;
@@ -142,10 +143,7 @@ const char *mcpctl_http(apr_pool_t *p, const mcpctl_way_t *way, const mcpctl_ask
 
 int mcpctl_way_option(mcpctl_way_t *way, int argc, const char *const *argv)
 {
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {
+    const mcpctl_option_t options[] = {
         { "--cacert", &way->ca_file },
         { "--unix-socket", &way->unix_socket },
         { "--cert", &way->cert },
@@ -156,11 +154,5 @@ int mcpctl_way_option(mcpctl_way_t *way, int argc, const char *const *argv)
         way->netrc = 1;
         return 1;
     }
-    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
-        if (argc > 1 && !strcmp(argv[0], options[i].name)) {
-            *options[i].value = argv[1];
-            return 2;
-        }
-    }
-    return 0;
+    return mcpctl_take_option(options, sizeof(options) / sizeof(*options), argc, argv);
 }

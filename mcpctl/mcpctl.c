@@ -43,6 +43,17 @@ int mcpctl_complain(const char *format, ...)
     return MCPCTL_USAGE;
 }
 
+int mcpctl_take_option(const mcpctl_option_t *options, apr_size_t n, int argc, const char *const *argv)
+{
+    for (apr_size_t i = 0; argc > 1 && i < n; i++) {
+        if (!strcmp(argv[0], options[i].name)) {
+            *options[i].value = argv[1];
+            return 2;
+        }
+    }
+    return 0;
+}
+
 static int usage(FILE *out, int code)
 {
     fputs("usage: mcpctl [--json] COMMAND ...\n\n", out);

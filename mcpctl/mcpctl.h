@@ -23,6 +23,15 @@ typedef int mcpctl_command_fn(const mcpctl_t *ctl, int argc, const char *const *
 /** `mcpctl: TEXT` on standard error. Returns MCPCTL_USAGE. */
 int mcpctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* An option that takes a word. */
+typedef struct {
+    const char *name;
+    const char **value;
+} mcpctl_option_t;
+
+/** If the first word is one of @a n options, take the one behind it. How many words were taken; 0: none of these. */
+int mcpctl_take_option(const mcpctl_option_t *options, apr_size_t n, int argc, const char *const *argv);
+
 /* ---- keys.c ---- */
 
 int mcpctl_keygen(const mcpctl_t *ctl, int argc, const char *const *argv);

@@ -87,8 +87,7 @@ int mcp_guard_unavailable(request_rec *r, const char *description)
         return HTTP_SERVICE_UNAVAILABLE;
     }
     begin_answer(r, HTTP_SERVICE_UNAVAILABLE);
-    apr_table_setn(r->err_headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
-    mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", description);
+    mcp_send_unavailable(r, description);
     return DONE;
 }
 

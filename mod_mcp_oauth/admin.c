@@ -31,11 +31,6 @@ APLOG_USE_MODULE(mcp_oauth);
 /* A block outlives every grant; memcached and redis keep records for 30 days at most (craft finding 4). */
 #define BLOCK_TIME apr_time_from_sec(30 * 24 * 3600)
 
-static int refuse(request_rec *r, int status, const char *error, const char *description)
-{
-    return mcp_send_oauth_error(r, status, error, description);
-}
-
 static int answer(request_rec *r, json_t *json)
 {
     mcp_no_store(r);
@@ -93,14 +88,14 @@ static int one_grant(request_rec *r, mcp_oauth_conf_t *conf, const char *text)
     json_t *json;
 
     if (!mcp_b64url_read(r->pool, text, id, sizeof(id))) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "this is no grant id");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "this is no grant id");
     }
     rv = mcp_grant_get(conf->store, id, &grant, r->pool);
     if (rv == MCP_EDOWN) {
         return mcp_send_store_down(r);
     }
     if (rv != APR_SUCCESS) {
-        return refuse(r, HTTP_NOT_FOUND, "not_found", "no such grant lives");
+        return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "not_found", "no such grant lives");
     }
     json = session_json(r->pool, id, grant.client_key, grant.client_name, grant.scope,
                         grant.resource);
@@ -120,7 +115,7 @@ static int sessions(request_rec *r, mcp_oauth_conf_t *conf)
 
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS
         || mcp_form_duplicate(form, NULL)) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "the query is malformed");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "the query is malformed");
     }
     if (mcp_form_get(form, "grant")) {
         return one_grant(r, conf, mcp_form_get(form, "grant"));
@@ -128,8 +123,8 @@ static int sessions(request_rec *r, mcp_oauth_conf_t *conf)
     person = mcp_form_get(form, "person");
     client = mcp_form_get(form, "client");
     if (!person || !*person) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request",
-                      "person or grant is missing; a person is a subject, provider|sub");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request",
+                                    "person or grant is missing; a person is a subject, provider|sub");
     }
     if (mcp_person_list(r, conf, person, &list) != APR_SUCCESS) {
         return mcp_send_store_down(r);
@@ -181,12 +176,12 @@ static int read_json(request_rec *r, json_t **json)
     char *body;
 
     if (!mcp_content_type_is(r, "application/json")) {
-        refuse(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "invalid_request", "send application/json");
+        mcp_send_oauth_error(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "invalid_request", "send application/json");
         return DONE;
     }
     if (mcp_read_body(r, BODY_MAX, &body, &len) != OK
         || !(*json = mcp_json_parse(r->pool, body, len, BODY_MAX))) {
-        refuse(r, HTTP_BAD_REQUEST, "invalid_request", "the body is no JSON object");
+        mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "the body is no JSON object");
         return DONE;
     }
     return OK;
@@ -202,14 +197,14 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf, const json_t *json)
     int count = 0;
 
     if (!person && !client && !grant) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request",
-                      "person, client or grant is missing");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request",
+                                    "person, client or grant is missing");
     }
     if (before < 0 || before > apr_time_now()) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "before is in the future");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "before is in the future");
     }
     if (grant && (person || client || before || !mcp_b64url_read(r->pool, grant, id, sizeof(id)))) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "a grant stands alone");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "a grant stands alone");
     }
     if (grant) {
         rv = mcp_session_revoke(r, conf, id, "an administrator took it back");
@@ -235,7 +230,7 @@ static int block_client(request_rec *r, mcp_oauth_conf_t *conf, const json_t *js
     apr_time_t until = apr_time_now() + BLOCK_TIME;
 
     if (!client) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request", "client is missing");
+        return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "client is missing");
     }
     /* What is granted before a time that is still to come is refused too. */
     if (mcp_not_before_set(conf->store, NULL, client, until, until, r->pool) != APR_SUCCESS) {
@@ -267,11 +262,10 @@ int mcp_admin_handler(request_rec *r)
         return DECLINED;
     }
     if (!conf->enabled || !conf->store) {
-        return refuse(r, HTTP_NOT_FOUND, "not_found", "no authorization server runs on this host");
+        return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "not_found", "no authorization server runs on this host");
     }
     if (!mcp_audit_is_ready()) {
-        return refuse(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
-                      "the audit log cannot be written");
+        return mcp_send_unavailable(r, "the audit log cannot be written");
     }
     name = strrchr(r->uri, '/');
     for (apr_size_t i = 0; name && i < sizeof(acts) / sizeof(*acts); i++) {
@@ -285,8 +279,8 @@ int mcp_admin_handler(request_rec *r)
             return read_json(r, &json) == OK ? acts[i].post(r, conf, json) : OK;
         }
         apr_table_setn(r->headers_out, "Allow", acts[i].get ? "GET" : "POST");
-        return refuse(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request", "another method is needed");
+        return mcp_send_oauth_error(r, HTTP_METHOD_NOT_ALLOWED, "invalid_request", "another method is needed");
     }
-    return refuse(r, HTTP_NOT_FOUND, "not_found",
-                  "known are status, sessions, revoke and block-client");
+    return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "not_found",
+                                "known are status, sessions, revoke and block-client");
 }

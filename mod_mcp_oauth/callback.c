@@ -117,8 +117,6 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
               &(mcp_event_t){ .outcome = relayed,
                               .detail = "refused by the provider",
                               .provider = tx->provider->name,
-                              .person = NULL,
-                              .username = NULL,
                               .client = tx->authz.client_key,
                               .client_name = tx->authz.client_name,
                               .resource = tx->authz.resource });
@@ -140,7 +138,6 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const transaction_t *t
                   mcp_log_text(r->pool, who->subject), tx->authz.client_key, tx->authz.resource);
     mcp_event(r, MCP_EVENT_SIGN_IN,
               &(mcp_event_t){ .outcome = "ok",
-                              .detail = NULL,
                               .provider = tx->provider->name,
                               .person = who->subject,
                               .username = who->username,
@@ -210,8 +207,6 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                   &(mcp_event_t){ .outcome = res.error ? res.error : "server_error",
                                   .detail = res.description,
                                   .provider = tx.provider->name,
-                                  .person = NULL,
-                                  .username = NULL,
                                   .client = tx.authz.client_key,
                                   .client_name = tx.authz.client_name,
                                   .resource = tx.authz.resource });

@@ -152,9 +152,7 @@ static int refuse_unaudited(request_rec *r, const mcp_oauth_conf_t *conf)
         return mcp_page_error(r, conf, HTTP_SERVICE_UNAVAILABLE, MCP_PAGE_UNAVAILABLE,
                               "the audit log cannot be written");
     }
-    apr_table_setn(r->headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
-    return mcp_send_oauth_error(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
-                                "the audit log cannot be written");
+    return mcp_send_unavailable(r, "the audit log cannot be written");
 }
 
 static int answer_metrics(request_rec *r)

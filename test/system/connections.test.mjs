@@ -3,12 +3,8 @@
 // can press its buttons; what it cannot know it says. In Chromium the way that a person goes.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test from 'node:test';
-import { chromium } from 'playwright-core';
+import { openBrowser } from './lib/browser.mjs';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { forms, unescapeHtml } from './lib/person.mjs';
@@ -16,7 +12,6 @@ import { sleep, until } from './lib/proc.mjs';
 import { openStreamsWorld, secondNode } from './lib/streams-world.mjs';
 import { suite } from './lib/suite.mjs';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const FORM = 'application/x-www-form-urlencoded';
 const STORE_DOWN = [/scache_mc/, 'MCP0140', 'MCP0141', 'MCP0147', 'MCP0148', 'MCP0421', 'MCP0201'];
 
@@ -252,13 +247,8 @@ test('in Chromium', { timeout: 120_000 }, async (t) => {
     const { openWorld } = await import('./lib/world.mjs');
     const world = await openWorld(t, { backend: false, idp });
     const [account] = world.provider.accounts;
-    const profile = await mkdtemp(join(tmpdir(), 'mcp-chromium-'));
-    const context = await chromium.launchPersistentContext(profile, {
-        executablePath: CHROMIUM, headless: true, javaScriptEnabled: false,
-        args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
-    });
-    t.after(async () => { await context.close(); await rm(profile, { recursive: true, force: true, maxRetries: 5 }); });
-    const page = context.pages()[0] ?? await context.newPage();
+    const { page, close } = await openBrowser();
+    t.after(close);
     const client = new OAuthClient(world, { resource: `${world.base}/echo`, name: 'Paper' });
     await client.signIn(world.person());
 
