@@ -3,6 +3,7 @@
 
 #include "provider_config.h"
 
+#include <apr_file_io.h>
 #include <apr_cstr.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -430,12 +431,30 @@ const char *mcp_set_provider_proxy(cmd_parms *cmd, void *dummy, const char *arg)
 
 const char *mcp_provider_read_ca(apr_pool_t *p, const char *path, const char **pem)
 {
-    char *text;
-    const char *why = mcp_read_file(p, path, CA_MAX, &text, NULL);
+    apr_file_t *file;
+    apr_finfo_t info;
+    apr_size_t len;
+    char reason[120], *text;
+    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_FPROT_OS_DEFAULT, p);
 
-    if (why) {
-        return apr_pstrcat(p, "MCPProviderCAFile: ", why, NULL);
+    if (rv == APR_SUCCESS) {
+        rv = apr_file_info_get(&info, APR_FINFO_SIZE, file);
     }
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(p, "MCPProviderCAFile: cannot read %s: %s", path,
+                            apr_strerror(rv, reason, sizeof(reason)));
+    }
+    if (info.size > CA_MAX) {
+        return apr_psprintf(p, "MCPProviderCAFile: %s is larger than %d bytes", path, CA_MAX);
+    }
+    text = apr_palloc(p, (apr_size_t)info.size + 1);
+    rv = apr_file_read_full(file, text, (apr_size_t)info.size, &len);
+    apr_file_close(file);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
+        return apr_psprintf(p, "MCPProviderCAFile: cannot read %s: %s", path,
+                            apr_strerror(rv, reason, sizeof(reason)));
+    }
+    text[len] = '\0';
     if (!strstr(text, "-----BEGIN CERTIFICATE-----")) {
         return apr_psprintf(p, "MCPProviderCAFile: %s holds no certificate in PEM form", path);
     }
