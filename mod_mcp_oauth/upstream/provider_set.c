@@ -3,8 +3,8 @@
 
 #include "provider_config.h"
 
-#include <apr_file_io.h>
 #include <apr_cstr.h>
+#include <apr_file_io.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
