@@ -22,7 +22,7 @@
 
 static const char *const prefixes[MCP_PURPOSE_COUNT] = {
     "mcpat", "mcprt", "mcpac", "mcpci", "mcpcf", "mcptx", "mcpcc", "mcpls", "mcpst", "mcpms", "mcpau", "mcpch", "mcpfa",
-    "mcpfp"
+    "mcpfp", "mcplg"
 };
 
 typedef struct {

@@ -30,6 +30,7 @@ typedef enum {
     MCP_PURPOSE_CHOICE,      /* mcpch: form to choose a provider, after consent */
     MCP_PURPOSE_ACTION,      /* mcpfa: forms of the connections and sign-out pages */
     MCP_PURPOSE_CALLBACK,    /* mcpfp: a provider's answer that was posted */
+    MCP_PURPOSE_LOGO,        /* mcplg: which logo of a client a page shows */
     MCP_PURPOSE_COUNT
 } mcp_purpose_e;
 

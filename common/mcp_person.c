@@ -10,16 +10,16 @@
 #include "mcp_bytes.h"
 #include "mcp_lease.h"
 
-#define VERSION 1
+#define VERSION 2
 #define HEADER_LEN (1 + 8 + 8 + 2)
 #define ENTRY_FIXED_LEN (MCP_ID_LEN + MCP_SID_LEN + 1 + 3 * 8)
-#define STRINGS 5
+#define STRINGS 6 /* of version 1: 5 */
 #define WAIT apr_time_from_sec(2)
 #define LIFE_MIN \
     apr_time_from_sec(86400) /* an empty list is kept a while: it says since when it can know */
 
 /* Bytes that are kept of each string, in the order of entry_string(). Our own are far shorter. */
-static const apr_size_t string_max[STRINGS] = { 32, 100, 255, 1024, 1024 };
+static const apr_size_t string_max[STRINGS] = { 32, 100, 255, 1024, 1024, 255 };
 
 static const char **entry_string(mcp_person_entry_t *entry, int i)
 {
@@ -29,6 +29,7 @@ static const char **entry_string(mcp_person_entry_t *entry, int i)
         &entry->host,
         &entry->scope,
         &entry->resource,
+        &entry->logo,
     };
 
     return strings[i];
@@ -155,7 +156,7 @@ void mcp_person_encode(apr_pool_t *p, mcp_person_t *person, apr_time_t now, unsi
 
 /* One entry at *at; the cursor moves on. 0 when it is cut off. */
 static int decode_entry(apr_pool_t *p, const unsigned char **at, const unsigned char *end,
-                        mcp_person_entry_t *entry)
+                        int strings, mcp_person_entry_t *entry)
 {
     const unsigned char *c = *at;
 
@@ -171,7 +172,8 @@ static int decode_entry(apr_pool_t *p, const unsigned char **at, const unsigned 
     entry->used = mcp_get_time(c + 8, MCP_MILLISECONDS);
     entry->expires = mcp_get_time(c + 16, MCP_MILLISECONDS);
     c += 24;
-    for (int s = 0; s < STRINGS; s++) {
+    entry->logo = "";
+    for (int s = 0; s < strings; s++) {
         apr_size_t n;
 
         if (end - c < 2) {
@@ -199,12 +201,13 @@ apr_status_t mcp_person_decode(apr_pool_t *p, const unsigned char *data, apr_siz
                                mcp_person_t *person)
 {
     const unsigned char *at = data, *end = data + len;
-    int count;
+    int count, strings;
 
     make_empty(p, person);
-    if (len < HEADER_LEN || at[0] != VERSION) {
+    if (len < HEADER_LEN || at[0] < 1 || at[0] > VERSION) {
         return APR_EINVAL;
     }
+    strings = at[0] == 1 ? STRINGS - 1 : STRINGS;
     person->since = mcp_get_time(at + 1, MCP_MILLISECONDS);
     person->dropped = mcp_get_time(at + 9, MCP_MILLISECONDS);
     count = (int)mcp_get_number(at + 17, 2);
@@ -212,7 +215,7 @@ apr_status_t mcp_person_decode(apr_pool_t *p, const unsigned char *data, apr_siz
     for (int i = 0; i < count; i++) {
         mcp_person_entry_t entry = { { 0 } };
 
-        if (!decode_entry(p, &at, end, &entry)) {
+        if (!decode_entry(p, &at, end, strings, &entry)) {
             make_empty(p, person);
             return APR_EINVAL;
         }
@@ -255,6 +258,7 @@ void mcp_person_merge(mcp_person_t *person, const mcp_person_entry_t *entry)
     if (!entry->source) {
         old->source = kept.source;
         old->host = kept.host;
+        old->logo = kept.logo;
     }
     if (kept.used > old->used) { /* two nodes' writes may come in either order */
         old->used = kept.used;

@@ -2,11 +2,12 @@
 /* The person index: which clients a person gave access, as one bounded record a person.
  *
  *   MCP_KIND_INDEX, under the subject ("provider|sub"); times in milliseconds, integers big endian, str = length[2] bytes
- *   | version[1]=1 | since[8] | dropped[8] | count[2] | entry ... |
+ *   | version[1]=2 | since[8] | dropped[8] | count[2] | entry ... |
  *
  *   entry
  *   | grant id[16] | sid[8] | source[1] | issued[8] | used[8] | expires[8] |
- *   | str client key | str client name | str host | str scope | str resource |
+ *   | str client key | str client name | str host | str scope | str resource | str logo |
+ *   (version 1 had no logo)
  *
  * It is written when a grant is issued, touched at a refresh, and an entry goes when its grant does. It is an index and
  * no authority: who has access is decided by the grants alone. An entry can be missing (the record was full, pushed out,
@@ -39,6 +40,7 @@ typedef struct {
     const char *client_key;
     const char *client_name; /* untrusted text */
     const char *host;        /* who vouches for the client, "" when nobody */
+    const char *logo;        /* where its document says that its logo is, "" when nowhere */
     const char *scope;
     const char *resource;
 } mcp_person_entry_t;
@@ -63,7 +65,7 @@ void mcp_person_encode(apr_pool_t *p, mcp_person_t *person, apr_time_t now, unsi
 apr_status_t mcp_person_decode(apr_pool_t *p, const unsigned char *data, apr_size_t len,
                                mcp_person_t *person);
 
-/** Add an entry, or renew the one of the same grant: the time of consent, sid, host and source stay when not known anew. */
+/** Add an entry, or renew the one of the same grant: the time of consent, sid, host, logo and source stay when not known anew. */
 void mcp_person_merge(mcp_person_t *person, const mcp_person_entry_t *entry);
 
 /**

@@ -89,6 +89,7 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
     authz->client_source = client->source;
     authz->client_host = client->host;
     authz->client_uri = client->uri;
+    authz->client_logo = client->logo_uri;
     authz->redirect_uri = uri;
     authz->remember = mcp_remember_client(r, conf, client, uri);
     return OK;
@@ -214,6 +215,7 @@ static int check_size(request_rec *r, const mcp_oauth_conf_t *conf, mcp_authz_t 
     }
     authz->login_hint = NULL; /* what is only a convenience */
     authz->client_uri = NULL;
+    authz->client_logo = NULL;
     json = mcp_json_own(r->pool, mcp_authz_json(conf, authz));
     return strlen(mcp_json_text(r->pool, json)) <= MCP_AUTHZ_MAX
                ? OK

@@ -5,7 +5,7 @@
  *   { "i": issuer tag, "ck": client key, "cn": client name, "ru": redirect URI, "st": state,
  *     "cc": code challenge, "rs": resource, "sc": scope, "pr": prompt, "lh": login hint,
  *     "lg": language of our pages, "cs": source of the client, "ch": host that vouches for it,
- *     "cu": its home page, "rm": 1 (consent may be remembered), "si": 1 (no consent page was shown) }
+ *     "cu": its home page, "cg": its document's logo_uri, "rm": 1 (consent may be remembered), "si": 1 (no consent page was shown) }
  *   A member that is absent was not sent by the client.
  */
 
@@ -38,6 +38,7 @@ json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz)
     json_object_set_new(json, "cs", json_integer(authz->client_source));
     mcp_put(json, "ch", authz->client_host);
     mcp_put(json, "cu", authz->client_uri);
+    mcp_put(json, "cg", authz->client_logo);
     if (authz->remember) {
         json_object_set_new(json, "rm", json_integer(1));
     }
@@ -66,6 +67,7 @@ int mcp_authz_read(const mcp_oauth_conf_t *conf, const json_t *json, mcp_authz_t
     authz->client_source = (int)mcp_json_int(json, "cs", MCP_CLIENT_REGISTERED);
     authz->client_host = mcp_json_str(json, "ch");
     authz->client_uri = mcp_json_str(json, "cu");
+    authz->client_logo = mcp_json_str(json, "cg");
     authz->remember = mcp_json_int(json, "rm", 0) == 1;
     authz->silent = mcp_json_int(json, "si", 0) == 1;
     return tag && !strcmp(tag, conf->issuer_tag) && authz->client_key && authz->redirect_uri

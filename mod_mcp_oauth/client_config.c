@@ -82,6 +82,12 @@ const char *mcp_set_metadata_proxy(cmd_parms *cmd, void *dummy, const char *arg)
     return NULL;
 }
 
+const char *mcp_set_metadata_logos(cmd_parms *cmd, void *dummy, int on)
+{
+    conf_of(cmd)->metadata_logos = on;
+    return NULL;
+}
+
 const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, const char *file)
 {
     mcp_clients_conf_t *conf = conf_of(cmd);
@@ -167,6 +173,19 @@ const char *mcp_set_client_name(cmd_parms *cmd, void *dummy, const char *arg)
         client->name = mcp_clean_text(cmd->pool, arg, MCP_CLIENT_NAME_MAX);
     }
     return err;
+}
+
+const char *mcp_set_client_logo(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    const char *err, *path;
+    mcp_client_t *client = section_of(cmd, &err);
+
+    if (!client) {
+        return err;
+    }
+    path = ap_server_root_relative(cmd->pool, arg);
+    err = path ? mcp_client_logo_read(cmd->pool, path, &client->logo) : "is no path";
+    return err ? apr_pstrcat(cmd->pool, "MCPOAuthClientLogo: ", err, NULL) : NULL;
 }
 
 const char *mcp_set_client_redirect(cmd_parms *cmd, void *dummy, const char *arg)

@@ -113,9 +113,27 @@ static int take_redirects(apr_pool_t *p, const mcp_oauth_conf_t *conf, const jso
                : refuse(res, "no redirect URI of the metadata document is admitted", NULL);
 }
 
+/* The document's logo_uri, if logos are shown here and those of its host are; one that is not good is as
+ * none: it is no reason to refuse the client. */
+static const char *logo_uri(apr_pool_t *p, const mcp_clients_conf_t *conf, const json_t *doc,
+                            int reviewed)
+{
+    const char *uri = mcp_json_str(doc, "logo_uri");
+    mcp_url_t url;
+
+    if (conf->metadata_logos != 1 || !uri || strlen(uri) > MCP_LOGO_URI_MAX
+        || mcp_url_parse(p, uri, &url) != APR_SUCCESS || strcmp(url.scheme, "https")
+        || url.has_userinfo || url.fragment) {
+        return NULL;
+    }
+    return reviewed || !conf->metadata_hosts || mcp_host_listed(conf->metadata_hosts, url.host)
+               ? uri
+               : NULL;
+}
+
 /* What the document says, if it is good. */
 static int read_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
-                         const char *text, mcp_client_t *client, mcp_result_t *res)
+                         const char *text, int reviewed, mcp_client_t *client, mcp_result_t *res)
 {
     const json_t *doc = mcp_json_parse(p, text, strlen(text), MCP_METADATA_MAX);
     const char *id = doc ? mcp_json_str(doc, "client_id") : NULL, *name;
@@ -131,6 +149,7 @@ static int read_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char
     client->source = MCP_CLIENT_METADATA;
     client->name = mcp_clean_text(p, name, MCP_CLIENT_NAME_MAX);
     client->uri = mcp_json_str(doc, "client_uri");
+    client->logo_uri = logo_uri(p, conf->clients, doc, reviewed);
     if (json_object_get(doc, "jwks")) {
         client->jwks = mcp_json_text(p, json_object_get(doc, "jwks"));
     }
@@ -161,7 +180,7 @@ int mcp_client_from_metadata(apr_pool_t *p, const mcp_oauth_conf_t *conf, const 
         return rc;
     }
     client->host = url.host;
-    rc = read_document(p, conf, client_id, text, client, res);
+    rc = read_document(p, conf, client_id, text, copy != NULL, client, res);
     if (rc != OK && !copy) {
         mcp_client_document_drop(client_id);
     }

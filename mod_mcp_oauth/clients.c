@@ -17,6 +17,7 @@ mcp_clients_conf_t *mcp_clients_create(apr_pool_t *p)
     mcp_clients_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     conf->metadata = -1;
+    conf->metadata_logos = -1;
     conf->registration = -1;
     return conf;
 }
@@ -32,6 +33,9 @@ mcp_clients_conf_t *mcp_clients_merge(apr_pool_t *p, const mcp_clients_conf_t *b
     }
     if (add->metadata >= 0) {
         conf->metadata = add->metadata;
+    }
+    if (add->metadata_logos >= 0) {
+        conf->metadata_logos = add->metadata_logos;
     }
     if (add->registration >= 0) {
         conf->registration = add->registration;
@@ -79,7 +83,17 @@ const char *mcp_clients_check(apr_pool_t *p, const mcp_clients_conf_t *conf)
         return "MCPOAuthClientMetadataHosts has no effect while MCPOAuthClientMetadata is Off: "
                "leave one out";
     }
+    if (conf->metadata_logos == 1 && conf->metadata == 0 && !conf->pinned) {
+        return "MCPOAuthClientMetadataLogos has no effect while MCPOAuthClientMetadata is Off: "
+               "leave one out";
+    }
     return NULL;
+}
+
+void mcp_clients_child_init(apr_pool_t *pchild)
+{
+    mcp_client_documents_child_init(pchild);
+    mcp_client_logos_child_init(pchild);
 }
 
 apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf)

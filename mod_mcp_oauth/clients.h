@@ -19,6 +19,13 @@ typedef enum {
     MCP_CLIENT_CONFIGURED  /* <MCPOAuthClient> */
 } mcp_client_source_e;
 
+/* A picture that may be shown (image.h). */
+typedef struct {
+    const char *data;
+    apr_size_t len;
+    const char *type;
+} mcp_picture_t;
+
 /* A client, wherever it comes from. */
 typedef struct {
     mcp_client_source_e source;
@@ -32,6 +39,8 @@ typedef struct {
     const char *secret_hash;           /* lower-case hex SHA-256 of its secret, NULL when none */
     const char *jwks;                  /* JWK set as JSON text, NULL when none */
     const char *jwks_uri;              /* or where it is, NULL when nowhere */
+    const mcp_picture_t *logo;         /* MCPOAuthClientLogo, NULL when none */
+    const char *logo_uri;              /* where its document says that its logo is; NULL: none to show */
 } mcp_client_t;
 
 /* An administrator's reviewed copy of a client's metadata document. */
@@ -55,6 +64,7 @@ typedef struct {
     const char *metadata_ca_file;       /* MCPOAuthClientMetadataCAFile */
     const char *metadata_ca_pem;        /* its content */
     const char *metadata_proxy;         /* MCPOAuthClientMetadataProxy */
+    int metadata_logos;                 /* MCPOAuthClientMetadataLogos On|Off, -1 unset */
     apr_array_header_t *pinned;         /* MCPOAuthClientMetadataFile: mcp_pinned_t */
     apr_array_header_t *configured;     /* <MCPOAuthClient>: mcp_client_t * */
     mcp_client_t *section;              /* the one that is being read */
@@ -86,7 +96,7 @@ const char *mcp_client_check(apr_pool_t *p, const mcp_client_t *client);
 /** post_config duty: defaults, the secret that is named, and the limits. Errors are logged. */
 apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf);
 
-/** child_init duty: the cache of documents. */
+/** child_init duty: the caches of documents and logos. */
 void mcp_clients_child_init(apr_pool_t *pchild);
 
 /** Does @a host equal an entry of @a hosts, or end with one that begins with "*."? (T39: at a dot
@@ -129,10 +139,39 @@ int mcp_client_document(apr_pool_t *p, const struct mcp_oauth_conf_t *conf, cons
  * cached). */
 void mcp_client_document_drop(const char *url);
 
+/** child_init duty: their cache. */
+void mcp_client_documents_child_init(apr_pool_t *pchild);
+
 /** The client whose client_id is the URL of its metadata document (AS-20 to AS-27). OK, or a status
  * with @a res. */
 int mcp_client_from_metadata(apr_pool_t *p, const struct mcp_oauth_conf_t *conf,
                              const char *client_id, mcp_client_t *client, mcp_result_t *res);
+
+/* ---- logos of clients (client_logo.c) ---- */
+
+#define MCP_LOGO_MAX 131072              /* bytes of a logo */
+#define MCP_LOGO_URI_MAX 255             /* and of the URL that a document names */
+#define MCP_CLIENT_LOGO_PATH "/client-logo/" /* which one, sealed, follows */
+
+int mcp_client_logo_handler(request_rec *r, struct mcp_oauth_conf_t *conf);
+
+/** child_init duty: their cache. */
+void mcp_client_logos_child_init(apr_pool_t *pchild);
+
+/** Read and check the file of MCPOAuthClientLogo. NULL, or what to mend. */
+const char *mcp_client_logo_read(apr_pool_t *p, const char *path, const mcp_picture_t **logo);
+
+/** Is there any client whose logo may be shown? */
+int mcp_client_logos(const mcp_clients_conf_t *conf);
+
+/**
+ * The URL of ours by which a page of this request shows a client's logo; good as long as its form is.
+ * @param source    mcp_client_source_e: a client that registered itself has none
+ * @param logo_uri  what its metadata document names, or NULL
+ * @return NULL when there is none to show
+ */
+const char *mcp_client_logo_url(request_rec *r, const struct mcp_oauth_conf_t *conf, int source,
+                                const char *key, const char *logo_uri);
 
 #define MCP_CLIENT_COMMANDS \
     AP_INIT_FLAG("MCPOAuthClientMetadata", mcp_set_client_metadata, NULL, RSRC_CONF, \
@@ -143,12 +182,16 @@ int mcp_client_from_metadata(apr_pool_t *p, const struct mcp_oauth_conf_t *conf,
                       "PEM file of the CA that vouches for those hosts"), \
         AP_INIT_TAKE1("MCPOAuthClientMetadataProxy", mcp_set_metadata_proxy, NULL, RSRC_CONF, \
                       "egress proxy for metadata documents, http://HOST:PORT"), \
+        AP_INIT_FLAG("MCPOAuthClientMetadataLogos", mcp_set_metadata_logos, NULL, RSRC_CONF, \
+                     "On: logos that metadata documents name are fetched and shown"), \
         AP_INIT_TAKE2("MCPOAuthClientMetadataFile", mcp_set_metadata_file, NULL, RSRC_CONF, \
                       "URL and file: a reviewed copy of a metadata document"), \
         AP_INIT_RAW_ARGS("<MCPOAuthClient", mcp_client_section, NULL, RSRC_CONF, \
                          "section: a client that is known beforehand"), \
         AP_INIT_TAKE1("MCPOAuthClientName", mcp_set_client_name, NULL, RSRC_CONF, \
                       "its name for people"), \
+        AP_INIT_TAKE1("MCPOAuthClientLogo", mcp_set_client_logo, NULL, RSRC_CONF, \
+                      "file of its logo: PNG, JPEG or WebP"), \
         AP_INIT_ITERATE("MCPOAuthClientRedirectURI", mcp_set_client_redirect, NULL, RSRC_CONF, \
                         "its redirect URIs"), \
         AP_INIT_TAKE1("MCPOAuthClientSecretHash", mcp_set_client_secret_hash, NULL, RSRC_CONF, \
@@ -168,9 +211,11 @@ const char *mcp_set_client_metadata(cmd_parms *cmd, void *dummy, int on);
 const char *mcp_set_metadata_hosts(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_metadata_ca_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_metadata_proxy(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_metadata_logos(cmd_parms *cmd, void *dummy, int on);
 const char *mcp_set_metadata_file(cmd_parms *cmd, void *dummy, const char *url, const char *file);
 const char *mcp_client_section(cmd_parms *cmd, void *dummy, const char *args);
 const char *mcp_set_client_name(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_client_logo(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_client_redirect(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_client_secret_hash(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_client_jwks(cmd_parms *cmd, void *dummy, const char *arg);

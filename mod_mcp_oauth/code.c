@@ -133,6 +133,7 @@ static int ask_again(request_rec *r, mcp_oauth_conf_t *conf, const mcp_authz_t *
     client.name = authz->client_name;
     client.host = authz->client_host;
     client.uri = authz->client_uri;
+    client.logo_uri = authz->client_logo;
     return mcp_consent_page(r, conf, &client, authz, who->username,
                             mcp_b64url_encode(r->pool, id, MCP_ID_LEN));
 }

@@ -76,6 +76,8 @@ static void add_entry(request_rec *r, const mcp_oauth_conf_t *conf, json_t *row,
                 *entry->client_name ? entry->client_name
                                     : mcp_page_text(r, conf, "unnamed_client", NULL));
         mcp_put(row, "host", entry->host);
+        mcp_put(row, "client_logo",
+                mcp_client_logo_url(r, conf, entry->source - 1, entry->client_key, entry->logo));
         json_object_set_new(row, "unverified",
                             json_boolean(entry->source == MCP_CLIENT_REGISTERED + 1));
     }

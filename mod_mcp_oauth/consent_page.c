@@ -119,6 +119,8 @@ int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t 
     mcp_put(model, "verified_host", client->source == MCP_CLIENT_METADATA ? client->host : NULL);
     json_object_set_new(model, "unverified", json_boolean(client->source == MCP_CLIENT_REGISTERED));
     mcp_put(model, "client_url", client->uri);
+    mcp_put(model, "client_logo",
+            mcp_client_logo_url(r, conf, client->source, client->key, client->logo_uri));
     put_destination(model, r->pool, authz->redirect_uri);
     put_scopes(model, mcp_scopes_model(conf, r->pool, authz->scope));
     if (account) {

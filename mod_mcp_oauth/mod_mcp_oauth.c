@@ -40,6 +40,7 @@ static const struct {
     { "/jwks", mcp_jwks_handler },
     { "/connections", mcp_connections_handler },
     { "/signout", mcp_signout_handler },
+    { MCP_CLIENT_LOGO_PATH "*", mcp_client_logo_handler },
     { MCP_BACKCHANNEL_PATH "*", mcp_backchannel_handler },
 };
 

@@ -188,6 +188,7 @@ typedef struct {
     int client_source;        /* mcp_client_source_e, and what else the consent page says of it */
     const char *client_host;
     const char *client_uri;
+    const char *client_logo;  /* logo_uri of its document, NULL when none is shown */
     int remember;             /* the client is one to which consent may be remembered */
     int silent;               /* somebody's remembered consent took the place of the page */
 } mcp_authz_t;

@@ -28,7 +28,7 @@ typedef struct mcp_page_conf_t mcp_page_conf_t;
  * is the heading of each.
  *
  * MCP_VIEW_CONSENT      consent_page.c
- *   client, client_url, verified_host (who vouches for the name), unverified, resource,
+ *   client, client_url, client_logo (URL of ours), verified_host (who vouches for the name), unverified, resource,
  *   scopes [text, name, optional, field], no_scopes, any_optional,
  *   to_host, to_loopback or to_scheme (where the answer goes), redirect (the whole URI),
  *   account (when the person is known), provider, provider_scope, or with several of them
@@ -42,7 +42,7 @@ typedef struct mcp_page_conf_t mcp_page_conf_t;
  *
  * MCP_VIEW_CONNECTIONS  which clients have access
  *   account, done (a sentence about what has just been done), uncertain (a date: of what was
- *   before it the list may lack some), connections [client, host (who vouches for it), unverified,
+ *   before it the list may lack some), connections [client, host (who vouches for it), client_logo (URL of ours), unverified,
  *   resource, since, last_used (texts, such as mcp_page_date gives), scopes [text], form (names the
  *   connection, sealed)], action (where each form is posted), all_form (takes all back),
  *   signout_action, signout_form
@@ -128,7 +128,7 @@ mcp_page_conf_t *mcp_page_conf_merge(apr_pool_t *p, const mcp_page_conf_t *base,
     AP_INIT_TAKE1("MCPOAuthPageLanguage", mcp_set_page_language, NULL, RSRC_CONF, \
                   "language of pages for those who ask for none that is there, default en"), \
         AP_INIT_TAKE1("MCPOAuthPageLogo", mcp_set_page_logo, NULL, RSRC_CONF, \
-                      "file of the organisation's logo: PNG, JPEG or SVG"), \
+                      "file of the organisation's logo: PNG, JPEG, WebP or SVG"), \
         AP_INIT_TAKE3("MCPOAuthPageColor", mcp_set_page_color, NULL, RSRC_CONF, \
                       "a colour of the pages: NAME, and #rrggbb for the light and the dark theme"), \
         AP_INIT_TAKE1("MCPOAuthPageHelp", mcp_set_page_help, NULL, RSRC_CONF, \

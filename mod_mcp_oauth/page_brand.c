@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An organisation's own looks: its colours, which must be readable, and images from files. */
 
+#include "image.h"
 #include "oauth.h"
 #include "page_build.h"
 
@@ -148,14 +149,10 @@ const char *mcp_page_color_check(apr_pool_t *p, const mcp_page_conf_t *page)
 /* The type by what is in the file: its name says nothing. SVG runs no script within <img>. */
 static const char *image_type(const char *data, apr_size_t len)
 {
-    static const char png[] = "\x89PNG\r\n\x1a\n";
-    const char *s = data;
+    const char *type = mcp_image_type(data, len), *s = data;
 
-    if (len > 8 && !memcmp(data, png, 8)) {
-        return "image/png";
-    }
-    if (len > 3 && !memcmp(data, "\xff\xd8\xff", 3)) {
-        return "image/jpeg";
+    if (type) {
+        return type;
     }
     if (!strncmp(s, "\xef\xbb\xbf", 3)) {
         s += 3;
@@ -180,7 +177,7 @@ const char *mcp_page_image(apr_pool_t *p, const char *path, const char **url)
     }
     type = image_type(data, len);
     if (!type) {
-        return apr_psprintf(p, "%s is neither PNG nor JPEG nor SVG", path);
+        return apr_psprintf(p, "%s is neither PNG nor JPEG nor WebP nor SVG", path);
     }
     b64 = apr_palloc(p, apr_base64_encode_len((int)len));
     apr_base64_encode_binary(b64, (const unsigned char *)data, (int)len);

@@ -21,7 +21,7 @@ static const struct {
     const char *names;
 } views[MCP_VIEW_COUNT] = {
     [MCP_VIEW_CONSENT] = { "consent.html",
-                           COMMON "client client_url verified_host unverified resource "
+                           COMMON "client client_url client_logo! verified_host unverified resource "
                                   "scopes[text name optional field] no_scopes any_optional "
                                   "to_host to_loopback to_scheme redirect account "
                                   "provider provider_scope several providers[label scope] "
@@ -29,7 +29,7 @@ static const struct {
     [MCP_VIEW_NOTICE] = { "notice.html", COMMON "text reference action! form button "
                                                 "link_url! link_label" },
     [MCP_VIEW_CONNECTIONS] = { "connections.html",
-                               COMMON "account done uncertain connections[client host unverified "
+                               COMMON "account done uncertain connections[client host client_logo! unverified "
                                       "resource since last_used scopes[text] form] "
                                       "action! all_form signout_action! signout_form" },
     [MCP_VIEW_CHOOSER] = { "chooser.html",
@@ -247,9 +247,25 @@ static const char *load_common(apr_pool_t *p, const mcp_oauth_conf_t *conf, json
     return NULL;
 }
 
-/* The style is allowed by its hash, so that no other can be slipped in. */
-static const char *content_security_policy(apr_pool_t *p, const char *style, int images)
+/* Where clients' logos are, as a source of the policy (CSP 3, section 2.3.1), in which these two part. */
+static const char *logo_source(apr_pool_t *p, const mcp_oauth_conf_t *conf)
 {
+    const char *source = conf->origin;
+
+    for (const char *s = conf->base_path; *s; s++) {
+        source = apr_psprintf(p, *s == ';' || *s == ',' ? "%s%%%02X" : "%s%c", source, *s);
+    }
+    return apr_pstrcat(p, source, MCP_CLIENT_LOGO_PATH, NULL);
+}
+
+/* The style is allowed by its hash, so that no other can be slipped in. */
+static const char *content_security_policy(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                           const char *style)
+{
+    const char *images = apr_pstrcat(p, conf->page->logo ? " data:" : "",
+                                     mcp_client_logos(conf->clients) ? " " : "",
+                                     mcp_client_logos(conf->clients) ? logo_source(p, conf) : "",
+                                     NULL);
     unsigned char hash[MCP_SHA256_LEN];
     char b64[64];
 
@@ -259,8 +275,8 @@ static const char *content_security_policy(apr_pool_t *p, const char *style, int
      * identity provider and the client's private-use URI included, and would break the last hop
      * (field-lessons 17). The form is protected by what is sealed into it. */
     return apr_pstrcat(p, "default-src 'none'; style-src 'sha256-", b64, "'; ",
-                       images ? "img-src data:; " : "", "base-uri 'none'; frame-ancestors 'none'",
-                       NULL);
+                       *images ? "img-src" : "", images, *images ? "; " : "",
+                       "base-uri 'none'; frame-ancestors 'none'", NULL);
 }
 
 const char *mcp_pages_build(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_pages_t **out)
@@ -276,7 +292,7 @@ const char *mcp_pages_build(apr_pool_t *p, const mcp_oauth_conf_t *conf, const m
     if (why) {
         return why;
     }
-    pages->policy = content_security_policy(p, pages->style, conf->page->logo != NULL);
+    pages->policy = content_security_policy(p, conf, pages->style);
     pages->common = common;
     *out = pages;
     return NULL;

@@ -34,9 +34,12 @@ static const char frame_html[] =
     "</html>\n";
 
 static const char consent_html[] =
+    "{{#client_logo}}\n"
+    "<div class=\"logo\"><img src=\"{{client_logo}}\" alt=\"\"></div>\n"
+    "{{/client_logo}}\n"
     "{{#verified_host}}\n"
     "<p class=\"who\">{{t.described_by}} <strong class=\"badge\"><bdi>{{verified_host}}</bdi></strong></p>\n"
-    "<p class=\"soft\">{{t.described_note}}</p>\n"
+    "<p class=\"soft\">{{#client_logo}}{{t.described_note_logo}}{{/client_logo}}{{^client_logo}}{{t.described_note}}{{/client_logo}}</p>\n"
     "{{/verified_host}}\n"
     "{{#unverified}}\n"
     "<p class=\"note\">{{t.unverified}}</p>\n"
@@ -102,7 +105,10 @@ static const char connections_html[] =
     "{{^connections}}<p>{{t.connections_none}}</p>{{/connections}}\n"
     "{{#connections}}\n"
     "<section class=\"connection\">\n"
+    "<div class=\"named\">\n"
+    "{{#client_logo}}<div class=\"logo\"><img src=\"{{client_logo}}\" alt=\"\"></div>{{/client_logo}}\n"
     "<h2><bdi>{{client}}</bdi></h2>\n"
+    "</div>\n"
     "{{#host}}<p class=\"who\">{{t.described_by}} <strong class=\"badge\"><bdi>{{host}}</bdi></strong></p>{{/host}}\n"
     "{{#unverified}}<p class=\"soft\">{{t.unverified}}</p>{{/unverified}}\n"
     "<dl>\n"
@@ -146,7 +152,7 @@ static const char chooser_html[] =
     "</form>\n";
 
 static const char style_css[] =
-    ":root{color-scheme:light dark;--ground:#f3f4f6;--card:#ffffff;--text:#1b1f27;--soft:#525a67;--line:#d9dde4;--accent:#1f5fbf;--note:#fff5dc;--note-line:#a86d00;--done:#e3f4e8;--done-line:#1c7a3d}@media (prefers-color-scheme:dark){:root{--ground:#121418;--card:#1c1f25;--text:#eceef2;--soft:#aab1bd;--line:#383e49;--accent:#8ab4ff;--note:#322810;--note-line:#d9a021;--done:#14301e;--done-line:#4fc27a}}*,::before,::after{box-sizing:border-box}body{margin:0 auto;max-width:36rem;padding:1.5rem 1rem 3rem;background:var(--ground);color:var(--text);font:1rem/1.55 system-ui,sans-serif;overflow-wrap:anywhere}.org{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem;margin:0 .25rem 1rem;color:var(--soft);font-weight:600}.org img{max-height:2.5rem;max-width:100%}main{padding:1.75rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}h2{margin:1.5rem 0 .375rem;font-size:1rem;line-height:1.4}p{margin:0 0 .75rem}a{color:var(--accent)}.soft{color:var(--soft)}.who{margin-bottom:.25rem}.badge{color:var(--accent)}.host{margin-bottom:.25rem;font-size:1.1875rem;font-weight:600;line-height:1.4}.uri{color:var(--soft);font-size:.875rem}.note,.done{margin:.5rem 0 1rem;padding:.7rem .9rem;border-inline-start:.25rem solid var(--note-line);border-radius:.375rem;background:var(--note)}.done{border-color:var(--done-line);background:var(--done)}.scopes{margin:0 0 .75rem;padding:0;list-style:none}.scopes li{position:relative;padding:.3125rem 0;padding-inline-start:1.875rem}.scopes li::before{position:absolute;inset-inline-start:.25rem;content:\"\\2713\" / \"\";color:var(--accent);font-weight:700}.scopes .optional{padding-inline-start:0}.scopes .optional::before{content:none}label{display:flex;gap:.625rem;align-items:flex-start;cursor:pointer}input[type=checkbox]{flex:none;width:1.25rem;height:1.25rem;margin:.15rem 0 0;accent-color:var(--accent)}.choice,.providers{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}.providers{flex-direction:column}button{flex:1 1 9rem;min-height:2.875rem;padding:.5rem 1rem;border:2px solid var(--soft);border-radius:.625rem;background:transparent;color:var(--text);font:inherit;font-weight:600;cursor:pointer}.providers button{flex:none;text-align:start}button:hover{border-color:var(--accent);color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}code{font:inherit;font-weight:600;user-select:all}.connection{margin-top:1.5rem;padding-top:.5rem;border-top:1px solid var(--line)}.connection h2{margin-top:.75rem;font-size:1.125rem}.connection .choice{margin-top:.75rem}form + p{margin-top:1rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.125rem 1rem;margin:.5rem 0 .75rem}dt{color:var(--soft)}dd{margin:0}footer{margin:1.25rem .25rem 0;color:var(--soft);font-size:.9375rem}footer p{margin-bottom:.375rem}footer a{margin-inline-end:1rem}@media (max-width:26rem){main{padding:1.25rem 1rem}dl{grid-template-columns:1fr}dd{margin-bottom:.375rem}}@media (prefers-reduced-motion:no-preference){button{transition:border-color .15s,color .15s}}@media (forced-colors:active){button:hover{border-color:Highlight}}@media print{body{background:none}main{border:none;padding:0}.choice,.providers{display:none}}";
+    ":root{color-scheme:light dark;--ground:#f3f4f6;--card:#ffffff;--text:#1b1f27;--soft:#525a67;--line:#d9dde4;--accent:#1f5fbf;--note:#fff5dc;--note-line:#a86d00;--done:#e3f4e8;--done-line:#1c7a3d}@media (prefers-color-scheme:dark){:root{--ground:#121418;--card:#1c1f25;--text:#eceef2;--soft:#aab1bd;--line:#383e49;--accent:#8ab4ff;--note:#322810;--note-line:#d9a021;--done:#14301e;--done-line:#4fc27a}}*,::before,::after{box-sizing:border-box}body{margin:0 auto;max-width:36rem;padding:1.5rem 1rem 3rem;background:var(--ground);color:var(--text);font:1rem/1.55 system-ui,sans-serif;overflow-wrap:anywhere}.org{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem;margin:0 .25rem 1rem;color:var(--soft);font-weight:600}.org img{max-height:2.5rem;max-width:100%}main{padding:1.75rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}h2{margin:1.5rem 0 .375rem;font-size:1rem;line-height:1.4}p{margin:0 0 .75rem}a{color:var(--accent)}.soft{color:var(--soft)}.who{margin-bottom:.25rem}.logo{flex:none;width:3rem;height:3rem;margin-bottom:.5rem}.logo img{display:block;width:100%;height:100%;object-fit:contain}.badge{color:var(--accent)}.host{margin-bottom:.25rem;font-size:1.1875rem;font-weight:600;line-height:1.4}.uri{color:var(--soft);font-size:.875rem}.note,.done{margin:.5rem 0 1rem;padding:.7rem .9rem;border-inline-start:.25rem solid var(--note-line);border-radius:.375rem;background:var(--note)}.done{border-color:var(--done-line);background:var(--done)}.scopes{margin:0 0 .75rem;padding:0;list-style:none}.scopes li{position:relative;padding:.3125rem 0;padding-inline-start:1.875rem}.scopes li::before{position:absolute;inset-inline-start:.25rem;content:\"\\2713\" / \"\";color:var(--accent);font-weight:700}.scopes .optional{padding-inline-start:0}.scopes .optional::before{content:none}label{display:flex;gap:.625rem;align-items:flex-start;cursor:pointer}input[type=checkbox]{flex:none;width:1.25rem;height:1.25rem;margin:.15rem 0 0;accent-color:var(--accent)}.choice,.providers{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}.providers{flex-direction:column}button{flex:1 1 9rem;min-height:2.875rem;padding:.5rem 1rem;border:2px solid var(--soft);border-radius:.625rem;background:transparent;color:var(--text);font:inherit;font-weight:600;cursor:pointer}.providers button{flex:none;text-align:start}button:hover{border-color:var(--accent);color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}code{font:inherit;font-weight:600;user-select:all}.connection{margin-top:1.5rem;padding-top:.5rem;border-top:1px solid var(--line)}.connection h2{margin:0;font-size:1.125rem}.named{display:flex;gap:.75rem;align-items:center;margin:.75rem 0 .375rem}.named .logo{margin:0}.connection .choice{margin-top:.75rem}form + p{margin-top:1rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.125rem 1rem;margin:.5rem 0 .75rem}dt{color:var(--soft)}dd{margin:0}footer{margin:1.25rem .25rem 0;color:var(--soft);font-size:.9375rem}footer p{margin-bottom:.375rem}footer a{margin-inline-end:1rem}@media (max-width:26rem){main{padding:1.25rem 1rem}dl{grid-template-columns:1fr}dd{margin-bottom:.375rem}}@media (prefers-reduced-motion:no-preference){button{transition:border-color .15s,color .15s}}@media (forced-colors:active){button:hover{border-color:Highlight}}@media print{body{background:none}main{border:none;padding:0}.choice,.providers{display:none}}";
 
 const mcp_builtin_page_t mcp_builtin_pages[] = {
     { "frame.html", frame_html },
@@ -177,6 +183,7 @@ const char *const mcp_builtin_keys[] = {
     "unnamed_client",
     "described_by",
     "described_note",
+    "described_note_logo",
     "unverified",
     "home_page",
     "scopes_heading",
@@ -262,6 +269,7 @@ static const char *const en[] = {
     "An application without a name", /* unnamed_client */
     "This application is described by", /* described_by */
     "Its name is what that site calls it.", /* described_note */
+    "Its name and logo come from that site.", /* described_note_logo */
     "This application registered itself. Its name is what it calls itself and was not verified.", /* unverified */
     "It says that its home page is", /* home_page */
     "What it may do", /* scopes_heading */
@@ -346,6 +354,7 @@ static const char *const ar[] = {
     "تطبيق بلا اسم", /* unnamed_client */
     "بيانات هذا التطبيق مصدرها", /* described_by */
     "اسمه هو الاسم الذي يطلقه عليه ذلك الموقع.", /* described_note */
+    "اسمه وشعاره مصدرهما ذلك الموقع.", /* described_note_logo */
     "سجّل هذا التطبيق نفسه بنفسه. اسمه هو ما يسمّي به نفسه ولم يُتحقَّق منه.", /* unverified */
     "يذكر أن صفحته الرئيسية هي:", /* home_page */
     "ما يُسمح له به", /* scopes_heading */
@@ -430,6 +439,7 @@ static const char *const de[] = {
     "Eine Anwendung ohne Namen", /* unnamed_client */
     "Diese Anwendung wird beschrieben von", /* described_by */
     "Ihr Name ist der, den diese Website ihr gibt.", /* described_note */
+    "Ihren Namen und ihr Logo gibt diese Website an.", /* described_note_logo */
     "Diese Anwendung hat sich selbst angemeldet. Ihren Namen hat sie sich selbst gegeben, er wurde nicht überprüft.", /* unverified */
     "Als ihre Website gibt sie an:", /* home_page */
     "Was sie tun darf", /* scopes_heading */
@@ -514,6 +524,7 @@ static const char *const es[] = {
     "Una aplicación sin nombre", /* unnamed_client */
     "Esta aplicación está descrita por", /* described_by */
     "Su nombre es el que le da ese sitio.", /* described_note */
+    "Su nombre y su logotipo los proporciona ese sitio.", /* described_note_logo */
     "Esta aplicación se registró a sí misma. Su nombre es el que ella misma se da y no se ha verificado.", /* unverified */
     "Indica como página de inicio:", /* home_page */
     "Qué podrá hacer", /* scopes_heading */
@@ -598,6 +609,7 @@ static const char *const fr[] = {
     "Une application sans nom", /* unnamed_client */
     "Cette application est décrite par", /* described_by */
     "Son nom est celui que ce site lui donne.", /* described_note */
+    "Son nom et son logo viennent de ce site.", /* described_note_logo */
     "Cette application s’est enregistrée elle-même. Son nom est celui qu’elle se donne ; il n’a pas été vérifié.", /* unverified */
     "Elle indique comme page d’accueil :", /* home_page */
     "Ce qu’elle pourra faire", /* scopes_heading */
@@ -682,6 +694,7 @@ static const char *const ja[] = {
     "名前のないアプリケーション", /* unnamed_client */
     "このアプリケーションの情報の提供元:", /* described_by */
     "名前はそのサイトが示したものです。", /* described_note */
+    "名前とロゴはそのサイトが示したものです。", /* described_note_logo */
     "このアプリケーションは自身で登録を行いました。名前は自称であり、確認されていません。", /* unverified */
     "ホームページとして次が示されています:", /* home_page */
     "許可される操作", /* scopes_heading */
@@ -766,6 +779,7 @@ static const char *const pt[] = {
     "Uma aplicação sem nome", /* unnamed_client */
     "Esta aplicação é descrita por", /* described_by */
     "O nome é aquele que esse site lhe dá.", /* described_note */
+    "O nome e o logótipo são fornecidos por esse site.", /* described_note_logo */
     "Esta aplicação registou-se a si própria. O nome é aquele que ela dá a si mesma e não foi verificado.", /* unverified */
     "Indica como página inicial:", /* home_page */
     "O que poderá fazer", /* scopes_heading */
@@ -850,6 +864,7 @@ static const char *const zh[] = {
     "一个未命名的应用", /* unnamed_client */
     "此应用的信息来自", /* described_by */
     "应用名称由该网站提供。", /* described_note */
+    "应用名称和徽标由该网站提供。", /* described_note_logo */
     "此应用是自行注册的。名称由其自行填写，未经核实。", /* unverified */
     "它声称的主页是：", /* home_page */
     "它将可以", /* scopes_heading */

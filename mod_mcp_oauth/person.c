@@ -64,6 +64,7 @@ void mcp_person_noted(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_re
         .client_key = record->client_key,
         .client_name = record->client_name,
         .host = "",
+        .logo = "",
         .scope =
             token->grant.scope, /* what was granted, whatever this access token was narrowed to */
         .resource = record->resource,
@@ -75,6 +76,7 @@ void mcp_person_noted(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_re
     if (token->client) {
         entry.source = (int)token->client->source + 1; /* 0: not known */
         entry.host = token->client->host ? token->client->host : "";
+        entry.logo = token->client->logo_uri ? token->client->logo_uri : "";
     }
     rv = mcp_person_note(conf->store, record->subject, &entry, r->pool);
     if (rv == APR_SUCCESS) {

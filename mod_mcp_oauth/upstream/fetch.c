@@ -221,7 +221,8 @@ static struct curl_slist *with(struct curl_slist *list, const char *line)
 
 static struct curl_slist *set_headers(apr_pool_t *p, CURL *curl, const mcp_fetch_t *ask)
 {
-    struct curl_slist *list = with(NULL, "Accept: application/json");
+    struct curl_slist *list = with(
+        NULL, apr_pstrcat(p, "Accept: ", ask->accept ? ask->accept : "application/json", NULL));
 
     list = list ? with(list, "Expect:") : NULL; /* curl is not to wait for a 100 Continue */
     if (list && ask->authorization) {

@@ -43,6 +43,7 @@ typedef struct {
     const char *ca_file;          /* the file that they are from, for a libcurl before 7.77 (RHEL 9) */
     const char *proxy;            /* URL of an egress proxy, NULL: none */
     int strangers;                /* the URL is a stranger's: connect to public addresses only (AS-25) */
+    const char *accept;           /* media types; NULL: application/json */
     const char *form;             /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
     const char *authorization;    /* value of that header, NULL when none */
     const char *header;           /* another line of the header, NULL when none */

@@ -3,12 +3,10 @@
 // how often.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import https from 'node:https';
 import { connect } from 'node:net';
+import { known, startHost } from './lib/client-host.mjs';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { suite } from './lib/suite.mjs';
@@ -16,32 +14,6 @@ import { providerSection } from './lib/world.mjs';
 
 const b64 = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
-
-/** A client's web host: https on loopback, with a certificate of its own. `answers[path]` is what it says. */
-async function startHost(world) {
-    const key = `${world.httpd.root}/conf/host.key`, cert = `${world.httpd.root}/conf/host.crt`;
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:app.example,DNS:*.trusted.example', '-keyout', key, '-out', cert], { stdio: 'ignore' });
-    const host = { cert, asked: [], names: [], answers: {} };
-    const server = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (req, res) => {
-        host.asked.push(req.url);
-        host.names.push(req.socket.servername);
-        const { status = 200, type = 'application/json', headers = {}, body } = host.answers[req.url] ?? { status: 404, body: '{}' };
-        res.writeHead(status, { 'Content-Type': type, ...headers });
-        res.end(typeof body === 'string' ? body : JSON.stringify(body));
-    });
-    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-    host.url = `https://localhost:${server.address().port}`;
-    host.port = server.address().port;
-    host.close = () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); });
-    /** Publish a document at `path`; the client_id that it is for. */
-    host.publish = (path, changes = {}, answer = {}) => {
-        const id = host.url + path;
-        host.answers[path] = { ...answer, body: { client_id: id, client_name: 'Documented', redirect_uris: ['http://127.0.0.1/callback', 'https://app.example/cb'], ...changes } };
-        return id;
-    };
-    return host;
-}
 
 /** An egress proxy that knows one address for each name: the client's host. `asked` is what it was told to connect to. */
 async function startProxy(port) {
@@ -64,13 +36,6 @@ async function startProxy(port) {
     proxy.url = `http://127.0.0.1:${server.address().port}`;
     proxy.close = () => new Promise((resolve) => { for (const one of sockets) one.destroy(); server.close(resolve); });
     return proxy;
-}
-
-function known(world, clientId, options) {
-    const client = new OAuthClient(world, { redirectUri: 'http://127.0.0.1:4711/callback', resource: `${world.base}/echo`, ...options });
-    client.clientId = clientId;
-    client.authorizeUrl(); // for a verifier of its own
-    return client;
 }
 
 async function tokens(world, client, changes) {

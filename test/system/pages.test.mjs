@@ -268,7 +268,7 @@ MCPOAuthPageMessages messages`;
         await refused('MCPOAuthPageColor card #ffffff #777777', /in the dark theme text .* on card \(#777777\)/);
         await refused('MCPOAuthPageColor accent red blue', /such as #1f5fbf/);
         await refused('MCPOAuthPageColor colour #000000 #ffffff', /the colours are text/);
-        await refused('MCPOAuthPageLogo not.png', /not\.png is neither PNG nor JPEG nor SVG/);
+        await refused('MCPOAuthPageLogo not.png', /not\.png is neither PNG nor JPEG nor WebP nor SVG/);
         await refused('MCPOAuthPageLogo nowhere.png', /nowhere\.png cannot be read/);
         await refused('MCPOAuthPageLink x javascript:alert(1)', /must be an https: or mailto: URL/);
         await refused('MCPOAuthPageLanguage tlh', /no messages in "tlh"/);

@@ -78,6 +78,7 @@ START_TEST(round_trip)
     apr_size_t len;
 
     two.client_name = two.host = two.scope = "";
+    one.logo = "https://app.example.com/logo.png";
     mcp_person_merge(&person, &one);
     mcp_person_merge(&person, &two);
     out = again(&person, NOW);
@@ -90,6 +91,8 @@ START_TEST(round_trip)
     ck_assert_int_eq(ENTRY(out, 0)->sid[0], 9);
     ck_assert_str_eq(ENTRY(out, 0)->client_name, one.client_name);
     ck_assert_str_eq(ENTRY(out, 0)->host, "app.example.com");
+    ck_assert_str_eq(ENTRY(out, 0)->logo, one.logo);
+    ck_assert_str_eq(ENTRY(out, 1)->logo, "");
     ck_assert_str_eq(ENTRY(out, 1)->scope, "");
     ck_assert_str_eq(ENTRY(out, 1)->resource, one.resource);
 
@@ -103,8 +106,30 @@ START_TEST(round_trip)
     }
     data = memcpy(apr_palloc(pool, len + 1), data, len);
     ck_assert_int_eq(mcp_person_decode(pool, data, len + 1, &out), APR_EINVAL);
-    data[0] = 2;
+    for (int version = 0; version < 256; version += version == 1 ? 2 : 1) { /* 1 has other entries */
+        data[0] = (unsigned char)version;
+        ck_assert_int_eq(mcp_person_decode(pool, data, version == 2 ? len : len + 1, &out),
+                         version == 2 ? APR_SUCCESS : APR_EINVAL);
+    }
+}
+END_TEST
+
+/* What was written before logos were: an entry is two bytes shorter, for it lacks the last string. */
+START_TEST(version_1)
+{
+    mcp_person_t person = empty(), out;
+    mcp_person_entry_t one = sample(1);
+    unsigned char *data;
+    apr_size_t len;
+
+    mcp_person_merge(&person, &one);
+    mcp_person_encode(pool, &person, NOW, &data, &len);
+    data[0] = 1;
     ck_assert_int_eq(mcp_person_decode(pool, data, len, &out), APR_EINVAL);
+    ck_assert_int_eq(mcp_person_decode(pool, data, len - 2, &out), APR_SUCCESS);
+    ck_assert_int_eq(out.entries->nelts, 1);
+    ck_assert_str_eq(ENTRY(out, 0)->resource, one.resource);
+    ck_assert_str_eq(ENTRY(out, 0)->logo, "");
 }
 END_TEST
 
@@ -420,6 +445,7 @@ Suite *suite_person(void)
 
     tcase_set_timeout(test, 60);
     tcase_add_test(test, round_trip);
+    tcase_add_test(test, version_1);
     tcase_add_test(test, bounds);
     tcase_add_test(test, long_texts);
     tcase_add_test(test, merge);
