@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include <apr_global_mutex.h>
@@ -21,11 +20,12 @@
 #include "mcp_audit.h"
 #include "mcp_audit_chain.h"
 #include "mcp_log.h"
+#include "mcp_syslog.h"
 
 /* The name carries the layout's version: both modules must be of one release. */
 #define AUDIT_USERDATA "mcp-audit/1"
 #define AUDIT_MUTEX "mcp-audit"
-#define PIPE_WAIT_MS 200 /* for a program that is busy; under the lock, so all other writers wait too */
+#define PIPE_WAIT_MS 200 /* for a program or daemon that is busy; under the lock, so all other writers wait too */
 #define RETRY_INTERVAL APR_USEC_PER_SEC
 
 typedef struct {
@@ -46,7 +46,7 @@ typedef struct {
     shared_t *shared;
     int fd; /* -1: syslog */
     int is_pipe;
-    int facility; /* of syslog */
+    mcp_syslog_t syslog;
     int child_ready;
 } audit_t;
 
@@ -55,51 +55,24 @@ static audit_t *audit;
 
 /* ---- configuration ---- */
 
-static const struct {
-    const char *name;
-    int facility;
-} facilities[] = {
-    { "auth", LOG_AUTH },
-    { "authpriv", LOG_AUTHPRIV },
-    { "daemon", LOG_DAEMON },
-    { "user", LOG_USER },
-    { "local0", LOG_LOCAL0 },
-    { "local1", LOG_LOCAL1 },
-    { "local2", LOG_LOCAL2 },
-    { "local3", LOG_LOCAL3 },
-    { "local4", LOG_LOCAL4 },
-    { "local5", LOG_LOCAL5 },
-    { "local6", LOG_LOCAL6 },
-    { "local7", LOG_LOCAL7 },
-};
-
-/* The facility of `syslog[:NAME]`; -1: no such, -2: not syslog. */
-static int facility_of(const char *target)
-{
-    if (strncmp(target, "syslog", 6) || (target[6] && target[6] != ':')) {
-        return -2;
-    }
-    for (apr_size_t i = 0; i < sizeof(facilities) / sizeof(*facilities); i++) {
-        if (!strcmp(target[6] ? target + 7 : "authpriv", facilities[i].name)) {
-            return facilities[i].facility;
-        }
-    }
-    return -1;
-}
-
 const char *mcp_audit_parse(cmd_parms *cmd, mcp_audit_conf_t *conf, int argc, char *const argv[])
 {
+    const char *why = NULL;
+    mcp_syslog_t log;
+    int is_syslog;
+
     if (argc < 1 || !*argv[0]) {
         return "MCPAuditLog: takes a file, \"|program\" or syslog[:facility], then required and calls";
     }
-    if (facility_of(argv[0]) == -1) {
-        return "MCPAuditLog: syslog: takes auth, authpriv, daemon, user or local0 to local7";
+    is_syslog = mcp_syslog_parse(cmd->pool, argv[0], &log, &why);
+    if (why) {
+        return apr_pstrcat(cmd->pool, "MCPAuditLog: ", why, NULL);
     }
     conf->target = argv[0];
     if (*argv[0] == '|' && !argv[0][1 + strspn(argv[0] + 1, " ")]) {
         return "MCPAuditLog: name a program after the |";
     }
-    if (*argv[0] != '|' && facility_of(argv[0]) < 0) {
+    if (*argv[0] != '|' && !is_syslog) {
         conf->target = ap_server_root_relative(cmd->pool, argv[0]);
         if (!conf->target) {
             return apr_pstrcat(cmd->pool, "MCPAuditLog: invalid path ", argv[0], NULL);
@@ -202,17 +175,16 @@ static apr_status_t write_pipe(int fd, const char *line, apr_size_t len)
     return APR_TIMEUP;
 }
 
-static apr_status_t emit(const audit_t *a, const char *line, apr_size_t len)
+static apr_status_t emit(audit_t *a, const char *line, apr_size_t len)
 {
     if (a->fd < 0) {
-        syslog(a->facility | LOG_INFO, "%.*s", (int)len - 1, line);
-        return APR_SUCCESS;
+        return mcp_syslog_send(&a->syslog, line, len - 1, PIPE_WAIT_MS);
     }
     return a->is_pipe ? write_pipe(a->fd, line, len) : write_file(a->fd, line, len);
 }
 
 /* With the lock held: the line after the head, which moves only once the line is out. */
-static apr_status_t append(const audit_t *a, const char *fields)
+static apr_status_t append(audit_t *a, const char *fields)
 {
     mcp_audit_head_t next = a->shared->head;
     char line[MCP_AUDIT_LINE_MAX];
@@ -353,14 +325,24 @@ static apr_status_t close_fd(void *fd)
     return APR_SUCCESS;
 }
 
+static apr_status_t close_syslog(void *data)
+{
+    mcp_syslog_t *log = data;
+
+    if (log->fd >= 0) {
+        close(log->fd);
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t open_target(audit_t *a, apr_pool_t *pconf)
 {
-    const char *target = a->conf->target;
+    const char *target = a->conf->target, *why;
     struct stat info;
 
     a->fd = -1;
-    a->facility = facility_of(target);
-    if (a->facility >= 0) {
+    if (mcp_syslog_parse(pconf, target, &a->syslog, &why)) {
+        apr_pool_cleanup_register(pconf, &a->syslog, close_syslog, apr_pool_cleanup_null);
         return APR_SUCCESS;
     }
     if (*target == '|') {

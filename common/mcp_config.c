@@ -13,6 +13,7 @@
 #include "mcp_config.h"
 #include "mcp_crypto.h"
 #include "mcp_grant.h"
+#include "mcp_health.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
 #include "mcp_signing.h"
@@ -126,6 +127,24 @@ const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     return err ? err : mcp_audit_parse(cmd, &conf->audit, argc, argv);
+}
+
+const char *mcp_set_health_ready(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    static const struct {
+        const char *name;
+        int bit;
+    } parts[] = { { "store", MCP_READY_STORE }, { "audit", MCP_READY_AUDIT }, { "provider", MCP_READY_PROVIDER } };
+    mcp_shared_conf_t *conf = shared_of(cmd);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    for (apr_size_t i = 0; !err && i < sizeof(parts) / sizeof(*parts); i++) {
+        if (!strcmp(arg, parts[i].name)) {
+            conf->ready |= parts[i].bit;
+            return NULL;
+        }
+    }
+    return err ? err : apr_psprintf(cmd->pool, "MCPHealthReady: '%s' is not one of store, audit and provider", arg);
 }
 
 /* Our own URLs are https, or http on loopback for trials (AS-6). */
@@ -500,6 +519,9 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
     }
     if (rv == APR_SUCCESS) {
         rv = mcp_metrics_open(s, pconf);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = mcp_health_open(*store, mcp_keyring_active_kid(*ring), s, pconf);
     }
     return rv == APR_SUCCESS ? mcp_audit_open(&global->audit, *ring, s, pconf) : rv;
 }

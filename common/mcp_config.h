@@ -26,6 +26,7 @@ typedef struct {
     const char *key_file;              /* MCPKeyFile */
     mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
     mcp_audit_conf_t audit;            /* MCPAuditLog */
+    int ready;                         /* MCPHealthReady: MCP_READY_*, 0 for what is usual */
     apr_array_header_t *signing;       /* MCPSigningKey: references, const char * */
     const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
     apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
@@ -65,6 +66,8 @@ typedef struct {
                     "private keys for what we sign, by reference: the first signs, all are published"), \
     AP_INIT_TAKE_ARGV("MCPAuditLog", mcp_set_audit_log, (void *)(mod), RSRC_CONF,                      \
                       "file, \"|program\" or syslog[:facility], then required and calls"),             \
+    AP_INIT_ITERATE("MCPHealthReady", mcp_set_health_ready, (void *)(mod), RSRC_CONF,                  \
+                    "what has to be up for mcp-ready to say so: store, audit, provider"),              \
     AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
                   "issuer identifier, an https URL"),                                                  \
     AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF,                       \
@@ -82,6 +85,7 @@ apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global);
 
 const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
+const char *mcp_set_health_ready(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);

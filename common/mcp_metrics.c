@@ -13,6 +13,7 @@
 #include <http_protocol.h>
 
 #include "mcp_audit.h"
+#include "mcp_health.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_util.h"
@@ -230,15 +231,14 @@ static uint64_t count_of(const slot_t *slot)
     return __atomic_load_n(&slot->count, __ATOMIC_RELAXED);
 }
 
-static int is_ready(const slot_t *slot, int family)
+static int is_ready(const slot_t *slot, mcp_metric_e family)
 {
     return __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == SLOT_READY && slot->family == (uint32_t)family;
 }
 
-static void put_family(request_rec *r, int family)
+void mcp_metrics_each(mcp_metric_e family, mcp_metrics_each_fn *each, void *baton)
 {
-    mcp_metrics_head(r, families[family].name, "counter", families[family].help);
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; table && i < SLOTS; i++) {
         const slot_t *slot = &table->slots[i];
         uint64_t count;
         int first = 1;
@@ -252,22 +252,40 @@ static void put_family(request_rec *r, int family)
             int j = (int)((slot->hash + n) & (SLOTS - 1));
             const slot_t *twin = &table->slots[j];
 
-            if (j != i && is_ready(twin, family)
-                && is_slot(twin, (mcp_metric_e)family, slot->hash, slot->first, slot->second)) {
+            if (j != i && is_ready(twin, family) && is_slot(twin, family, slot->hash, slot->first, slot->second)) {
                 first = first && j > i;
                 count += count_of(twin);
             }
         }
-        if (!first) {
-            continue;
+        if (first) {
+            each(baton, slot->first, slot->second, (apr_uint64_t)count);
         }
-        ap_rvputs(r, families[family].name, "{", families[family].first, "=\"", label(r->pool, slot->first), "\"",
-                  NULL);
-        if (families[family].second) {
-            ap_rvputs(r, ",", families[family].second, "=\"", label(r->pool, slot->second), "\"", NULL);
-        }
-        ap_rprintf(r, "} %" APR_UINT64_T_FMT "\n", (apr_uint64_t)count);
     }
+}
+
+typedef struct {
+    request_rec *r;
+    mcp_metric_e family;
+} put_t;
+
+static void put_one(void *baton, const char *first, const char *second, apr_uint64_t count)
+{
+    const put_t *put = baton;
+    request_rec *r = put->r;
+
+    ap_rvputs(r, families[put->family].name, "{", families[put->family].first, "=\"", label(r->pool, first), "\"", NULL);
+    if (families[put->family].second) {
+        ap_rvputs(r, ",", families[put->family].second, "=\"", label(r->pool, second), "\"", NULL);
+    }
+    ap_rprintf(r, "} %" APR_UINT64_T_FMT "\n", count);
+}
+
+static void put_family(request_rec *r, mcp_metric_e family)
+{
+    put_t put = { r, family };
+
+    mcp_metrics_head(r, families[family].name, "counter", families[family].help);
+    mcp_metrics_each(family, put_one, &put);
 }
 
 static void put_time(request_rec *r, int what)
@@ -312,12 +330,13 @@ int mcp_metrics_handler(request_rec *r, mcp_metrics_more_fn *more)
     ap_set_content_type(r, "text/plain; version=0.0.4; charset=utf-8");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     for (int i = 0; i < MCP_METRIC_COUNT; i++) {
-        put_family(r, i);
+        put_family(r, (mcp_metric_e)i);
     }
     for (int i = 0; i < MCP_TIME_COUNT; i++) {
         put_time(r, i);
     }
     put_audit(r);
+    mcp_health_metrics(r);
     mcp_metrics_head(r, "mcp_start_time_seconds", "gauge", "When this configuration was loaded.");
     ap_rprintf(r, "mcp_start_time_seconds %.3f\n", (double)table->started / 1e6);
     if (more) {

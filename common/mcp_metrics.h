@@ -47,6 +47,12 @@ typedef void mcp_metrics_more_fn(request_rec *r);
  */
 int mcp_metrics_handler(request_rec *r, mcp_metrics_more_fn *more);
 
+/** What a family has counted: one set of labels. @a second is "" for a family with one label. */
+typedef void mcp_metrics_each_fn(void *baton, const char *first, const char *second, apr_uint64_t count);
+
+/** Call @a each for all sets of labels of a family. Those of tools and methods are what strangers sent. */
+void mcp_metrics_each(mcp_metric_e family, mcp_metrics_each_fn *each, void *baton);
+
 /** HELP and TYPE of a family. */
 void mcp_metrics_head(request_rec *r, const char *name, const char *type, const char *help);
 

@@ -9,6 +9,7 @@
 #include <http_log.h>
 
 #include "mcp_bytes.h"
+#include "mcp_health.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_seal.h"
@@ -89,6 +90,7 @@ static apr_status_t enter(mcp_store_t *store, int part)
         return rv == APR_SUCCESS ? APR_SUCCESS : MCP_EDOWN;
     }
     if (store->breaker && mcp_breaker_enter(store->breaker) != APR_SUCCESS) {
+        mcp_health_note(MCP_HEALTH_STORE, 0);
         if (may_complain(store)) {
             ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
                          MCP_LOG(0140) "the session store does not answer; requests that need it are refused "
@@ -115,10 +117,13 @@ static int part_of(const mcp_store_t *store, mcp_kind_e kind)
     return store->networked ? MCP_PART_SMALL : kinds[kind].part;
 }
 
-/* Inside, so that what a call waits for is seen as well. */
-static void measure(apr_time_t begin)
+/* Inside, so that what a call waits for is seen as well. "Not there" is no sign of life (probe). */
+static void measure(apr_time_t begin, apr_status_t rv)
 {
     mcp_metric_time(MCP_TIME_STORE, apr_time_now() - begin);
+    if (rv == APR_SUCCESS) {
+        mcp_health_note(MCP_HEALTH_STORE, 1);
+    }
 }
 
 static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsigned char *key, apr_time_t expires,
@@ -133,7 +138,7 @@ static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsig
                                     (unsigned int)len, p);
         leave(store, part);
     }
-    measure(begin);
+    measure(begin, rv);
     return rv;
 }
 
@@ -148,7 +153,7 @@ static apr_status_t backend_get(mcp_store_t *store, mcp_kind_e kind, const unsig
         rv = store->provider->retrieve(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, buf, len, p);
         leave(store, part);
     }
-    measure(begin);
+    measure(begin, rv);
     return rv;
 }
 
@@ -162,7 +167,7 @@ static apr_status_t backend_remove(mcp_store_t *store, mcp_kind_e kind, const un
         rv = store->provider->remove(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, p);
         leave(store, part);
     }
-    measure(begin);
+    measure(begin, rv);
     return rv;
 }
 
@@ -180,10 +185,16 @@ static apr_status_t probe(mcp_store_t *store, apr_pool_t *p)
     if (backend_put(store, MCP_KIND_PROBE, key, expires, &mark, 1, p) == APR_SUCCESS) {
         return APR_SUCCESS;
     }
+    mcp_health_note(MCP_HEALTH_STORE, 0);
     if (may_complain(store)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s, MCP_LOG(0147) "the session store cannot be reached");
     }
     return MCP_EDOWN;
+}
+
+apr_status_t mcp_store_check(mcp_store_t *store, apr_pool_t *p)
+{
+    return probe(store, p);
 }
 
 /* ---- operations ---- */
@@ -224,6 +235,9 @@ apr_status_t mcp_store_put(mcp_store_t *store, mcp_kind_e kind, const void *id, 
                  &sealed_len);
 
     rv = backend_put(store, kind, key, backend_expires, sealed, sealed_len, p);
+    if (rv != APR_SUCCESS && store->networked) {
+        mcp_health_note(MCP_HEALTH_STORE, 0);
+    }
     if (rv != APR_SUCCESS && rv != MCP_EDOWN && may_complain(store)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
                      MCP_LOG(0141) "the session store refused a %s record of %" APR_SIZE_T_FMT " bytes: it %s",
@@ -269,6 +283,7 @@ static apr_status_t ask_surely(mcp_store_t *store, mcp_kind_e kind, const unsign
         }
     }
     if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        mcp_health_note(MCP_HEALTH_STORE, 0);
         if (rv != MCP_EDOWN && may_complain(store)) {
             ap_log_error(APLOG_MARK, APLOG_ERR, rv, store->s, MCP_LOG(0148) "the session store failed");
         }

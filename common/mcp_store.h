@@ -112,6 +112,9 @@ apr_status_t mcp_store_epoch(mcp_store_t *store, unsigned char epoch[8], apr_poo
  */
 apr_status_t mcp_store_since(mcp_store_t *store, apr_time_t *since, apr_pool_t *p);
 
+/** Is the store there? By one write, which only a live one takes; mcp_health knows the answer too. MCP_EDOWN if not. */
+apr_status_t mcp_store_check(mcp_store_t *store, apr_pool_t *p);
+
 /** True for a backend that other hosts can share and that outlives httpd (memcache, redis). */
 int mcp_store_is_shared(const mcp_store_t *store);
 

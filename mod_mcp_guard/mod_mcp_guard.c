@@ -13,8 +13,10 @@
 #include <apr_optional_hooks.h>
 
 #include "guard.h"
+#include "mcp_health.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
+#include "mcp_status.h"
 
 /* mod_proxy's optional hook, declared here so that the guard neither builds nor loads with it. */
 APR_DECLARE_EXTERNAL_HOOK(proxy, AP, int, fixups, (request_rec * r))
@@ -121,6 +123,12 @@ static int answer_metadata(request_rec *r)
     return mcp_prm_answer(r, shared_conf(r->server), req->metadata);
 }
 
+/* Where mod_mcp_oauth is in use it answers, since it can ask the identity providers. */
+static int answer_health(request_rec *r)
+{
+    return mcp_health_handler(r, shared_conf(r->server)->ready, NULL);
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     static const char *const after_rewrite[] = { "mod_rewrite.c", NULL };
@@ -153,6 +161,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_fixups(mcp_guard_assertion, NULL, NULL, APR_HOOK_LAST);
     ap_hook_fixups(mcp_guard_check_proxy, NULL, NULL, APR_HOOK_REALLY_LAST);
     APR_OPTIONAL_HOOK(proxy, fixups, mcp_guard_inject, NULL, NULL, APR_HOOK_LAST);
+
+    ap_hook_handler(answer_health, NULL, NULL, APR_HOOK_LAST);
+    mcp_status_hook();
 
     mcp_rpc_register_filter(p);
     mcp_condition_hooks(p);

@@ -13,9 +13,11 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
+#include "mcp_health.h"
 #include "mcp_http.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
+#include "mcp_status.h"
 
 /* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as
  * those of an MCP server at the root: they are for those who have no token yet. */
@@ -161,6 +163,11 @@ static int answer_metrics(request_rec *r)
     return mcp_metrics_handler(r, NULL);
 }
 
+static int answer_health(request_rec *r)
+{
+    return mcp_health_handler(r, mcp_oauth_conf(r)->shared->ready, mcp_upstream_probe);
+}
+
 /* Asks for the route and not for r->handler, which a SetHandler of an enclosing section may have
  * replaced. */
 static int handler(request_rec *r)
@@ -266,6 +273,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(mcp_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(answer_health, NULL, NULL, APR_HOOK_MIDDLE);
+    mcp_status_hook();
     ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */
 }
 

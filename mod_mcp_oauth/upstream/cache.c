@@ -109,6 +109,7 @@ static snapshot_t *load(const mcp_cache_t *cache, const mcp_provider_t *provider
 {
     mcp_fetch_t ask = {
         .url = url,
+        .provider = provider->name,
         .ca_pem = provider->ca_pem,
         .ca_file = provider->ca_file,
         .proxy = provider->proxy,

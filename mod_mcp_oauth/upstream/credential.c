@@ -357,6 +357,7 @@ int mcp_client_post(request_rec *r, const mcp_provider_t *provider, const mcp_di
 {
     for (int tries = 0;; tries++) {
         mcp_fetch_t ask = {
+            .provider = provider->name,
             .ca_pem = provider->ca_pem,
             .ca_file = provider->ca_file,
             .proxy = provider->proxy,

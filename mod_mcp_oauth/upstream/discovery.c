@@ -146,24 +146,27 @@ static const mcp_discovery_t *written(apr_pool_t *p, const mcp_provider_t *provi
     return doc;
 }
 
+const char *mcp_discovery_url(apr_pool_t *p, const mcp_provider_t *provider)
+{
+    apr_size_t len = strlen(provider->issuer);
+
+    if (len && provider->issuer[len - 1] == '/') { /* section 4.1 */
+        len--;
+    }
+    return apr_pstrcat(p, apr_pstrmemdup(p, provider->issuer, len), "/.well-known/openid-configuration", NULL);
+}
+
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res)
 {
-    apr_size_t len;
     const void *found;
-    const char *url;
     int rc;
 
     if (provider->kind == MCP_PROVIDER_OAUTH2) {
         *doc = written(r->pool, provider);
         return OK;
     }
-    len = strlen(provider->issuer);
-    if (len && provider->issuer[len - 1] == '/') { /* section 4.1 */
-        len--;
-    }
-    url = apr_pstrcat(r->pool, apr_pstrmemdup(r->pool, provider->issuer, len), "/.well-known/openid-configuration",
-                      NULL);
-    rc = mcp_cache_get(provider->state->discovery, provider, url, NULL, &found, res, r->pool);
+    rc = mcp_cache_get(provider->state->discovery, provider, mcp_discovery_url(r->pool, provider), NULL, &found, res,
+                       r->pool);
     if (rc == OK) {
         *doc = found;
     }

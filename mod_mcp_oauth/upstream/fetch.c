@@ -9,6 +9,7 @@
 #include <apr_thread_mutex.h>
 
 #include "mcp_address.h"
+#include "mcp_health.h"
 #include "mcp_metrics.h"
 #include "mcp_url.h"
 
@@ -317,6 +318,9 @@ int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_res
         curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
         got->content_type = type ? apr_pstrdup(p, type) : NULL;
         got->cache_control = in.cache_control;
+    }
+    if (ask->provider) {
+        mcp_health_note(mcp_health_of_provider(ask->provider), code == CURLE_OK && status < 500);
     }
     give_handle(curl);
     curl_slist_free_all(headers);

@@ -7,6 +7,7 @@
 #include <http_core.h>
 #include <http_log.h>
 
+#include "mcp_health.h"
 #include "mcp_log.h"
 #include "mcp_secret.h"
 #include "provider_config.h"
@@ -14,6 +15,7 @@
 APLOG_USE_MODULE(mcp_oauth);
 
 #define ENTER_WAIT apr_time_from_sec(2)
+#define PROBE_TIMEOUT apr_time_from_sec(3)
 #define DISCOVERY_MAX 131072
 #define JWKS_MAX 1048576
 #define KEYS_KEPT apr_time_from_sec(24 * 3600) /* a key that was withdrawn must not serve for ever */
@@ -71,8 +73,37 @@ apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec 
             return complain(s, provider, why);
         }
         APR_ARRAY_PUSH(all_providers, mcp_provider_t *) = provider;
+        if (provider->kind != MCP_PROVIDER_HTTPD) { /* that one is this server itself */
+            mcp_health_add_provider(provider->name);
+        }
     }
     return APR_SUCCESS;
+}
+
+void mcp_upstream_probe(request_rec *r, int part)
+{
+    for (int i = 0; all_providers && i < all_providers->nelts; i++) {
+        const mcp_provider_t *provider = APR_ARRAY_IDX(all_providers, i, mcp_provider_t *);
+        mcp_fetch_t ask = {
+            .provider = provider->name,
+            .ca_pem = provider->ca_pem,
+            .ca_file = provider->ca_file,
+            .proxy = provider->proxy,
+            .max = DISCOVERY_MAX,
+            .timeout = provider->timeout < PROBE_TIMEOUT ? provider->timeout : PROBE_TIMEOUT,
+        };
+        mcp_fetched_t got;
+        mcp_result_t res;
+
+        if (mcp_health_of_provider(provider->name) != part) {
+            continue;
+        }
+        if (provider->kind == MCP_PROVIDER_OIDC) {
+            ask.url = mcp_discovery_url(r->pool, provider);
+            mcp_fetch(r->pool, &ask, &got, &res); /* notes what it sees */
+        }
+        return; /* plain OAuth has nothing that may be asked without a person: its sign-ins tell */
+    }
 }
 
 static const void *parse_keys(apr_pool_t *p, const mcp_provider_t *provider, const char *text, apr_size_t len,

@@ -102,6 +102,9 @@ apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec 
 /** child_init duty: curl handle pool, discovery and JWKS caches, cap on concurrent upstream calls. */
 void mcp_upstream_child_init(apr_pool_t *pchild, server_rec *s);
 
+/** Ask the provider that is this part of mcp_health.h for its metadata, so that its health is known. */
+void mcp_upstream_probe(request_rec *r, int part);
+
 /**
  * Build the provider's authorization URL (discovery is fetched or taken from the cache).
  * @return OK, or a status with @a res filled: 503 provider unreachable, or too many calls under way; 502 provider

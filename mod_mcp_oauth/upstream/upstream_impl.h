@@ -39,6 +39,7 @@ void mcp_gate_leave(mcp_gate_t *gate);
 
 typedef struct {
     const char *url;              /* https, or http on loopback: nothing else is ever connected to */
+    const char *provider;         /* whose health the outcome tells of (mcp_health.h), NULL: nobody's */
     const char *ca_pem;           /* certificates to trust instead of the system's, NULL: the system's */
     const char *ca_file;          /* the file that they are from, for a libcurl before 7.77 (RHEL 9) */
     const char *proxy;            /* URL of an egress proxy, NULL: none */
@@ -125,6 +126,9 @@ typedef struct {
 } mcp_discovery_t;
 
 mcp_parse_fn mcp_discovery_parse;
+
+/** Where the metadata of a provider with discovery is. */
+const char *mcp_discovery_url(apr_pool_t *p, const mcp_provider_t *provider);
 
 /** The provider's metadata. As mcp_cache_get. */
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);

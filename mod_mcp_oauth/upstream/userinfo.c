@@ -14,6 +14,7 @@ int mcp_userinfo(request_rec *r, const mcp_provider_t *provider, const char *acc
 {
     mcp_fetch_t ask = {
         .url = provider->userinfo_endpoint,
+        .provider = provider->name,
         .ca_pem = provider->ca_pem,
         .ca_file = provider->ca_file,
         .proxy = provider->proxy,

@@ -81,6 +81,8 @@ clang                        clang
 slapd                        slapd
 ldap-utils                   ldapadd
 apache2-utils                htpasswd
+rsyslog                      rsyslogd
+prometheus                   promtool
 libapache2-mod-auth-openidc  /usr/lib/apache2/modules/mod_auth_openidc.so
 TABLE
         ;;
@@ -150,7 +152,7 @@ mcp_apt_install() {
     status=$?
     [ $made -eq 0 ] || mcp_root rm -f $policy
     if [ $status -eq 0 ] && [ -d /run/systemd/system ]; then
-        for unit in memcached redis-server slapd; do
+        for unit in memcached redis-server slapd rsyslog prometheus; do
             case " $* " in *" $unit "*) units+=("$unit") ;; esac
         done
         [ ${#units[@]} -eq 0 ] || mcp_root systemctl disable --now "${units[@]}" || true

@@ -2,12 +2,12 @@
 // The audit log and the metrics of a running gateway, as an administrator and an auditor use them.
 
 import assert from 'node:assert/strict';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from './lib/http.mjs';
 import { mcpctl } from './lib/mcpctl.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
-import { until } from './lib/proc.mjs';
+import { Process, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 import { defaultSite, keyLine } from './lib/world.mjs';
 
@@ -193,5 +193,93 @@ suite('an audit log to a program', {
         }, 'the lines');
         assert.ok(!all.some((line) => line.event === 'mcp.call'), 'calls were not asked for');
         assert.equal((await mcpctl('verify-audit', '--key-file', world.keyFile, world.collected)).code, 0);
+    });
+});
+
+/** rsyslogd at a socket of its own. */
+async function startRsyslog(world) {
+    const conf = await world.httpd.file('conf/rsyslog.conf', `
+module(load="imuxsock" SysSock.Use="off")
+input(type="imuxsock" Socket="${world.socket}")
+template(name="ours" type="string" string="%msg:2:$%\\n")
+template(name="usual" type="string" string="%timegenerated% %hostname% %syslogtag%%msg%\\n")
+if $syslogfacility-text == "local3" and $programname == "mcp-audit" then {
+    action(type="omfile" file="${world.collected}" template="ours")
+    action(type="omfile" file="${world.collected}.usual" template="usual")
+}
+`);
+    const daemon = new Process('rsyslogd', ['-n', '-f', conf, '-i', join(world.httpd.root, 'run/rsyslog.pid')]);
+    await until(async () => {
+        if (daemon.status) throw new Error(`rsyslogd did not start\n${daemon.output}`);
+        return (await stat(world.socket).catch(() => null))?.isSocket();
+    }, 'the socket of rsyslogd');
+    return daemon;
+}
+
+suite('an audit log to syslog', {
+    backend: false,
+    before: async (world) => {
+        world.socket = join(world.httpd.root, 'run/log.sock');
+        world.collected = join(world.httpd.root, 'logs/collected');
+        world.rsyslog = await startRsyslog(world);
+    },
+    site: (world) => `MCPAuditLog syslog:local3:${world.socket} required calls
+${defaultSite(world)}
+<Location /ready>
+    SetHandler mcp-ready
+</Location>
+<Location /metrics>
+    SetHandler mcp-metrics
+</Location>`,
+}, async (it, world) => {
+    world.httpd.announce('MCP0160');
+    const verify = (...args) => mcpctl('verify-audit', '--key-file', world.keyFile, ...args);
+    const collected = async (event) => until(async () => {
+        const found = await read(world.collected).catch(() => []);
+        return found.some((line) => line.event === event) && found;
+    }, `${event} to come out of rsyslogd`);
+    const client = new OAuthClient(world, { resource: `${world.base}/echo`, name: `Long \u202e ${'x'.repeat(180)}` });
+    const call = (tokens) => request(`${world.base}/echo`, rpc('tools/call', { name: 'y'.repeat(300) }, bearer(tokens)));
+
+    await it('a real daemon gets whole lines, in order, of one chain that verifies', async () => {
+        const tokens = await client.signIn(world.person());
+        await Promise.all(Array.from({ length: 40 }, () => call(tokens)));
+        const all = await until(async () => { const found = await collected('mcp.call'); return found.filter((line) => line.event === 'mcp.call').length >= 40 && found; }, 'all calls');
+        assert.deepEqual(all.map((line) => line.seq), all.map((_, i) => all[0].seq + i));
+        const { code, out } = await verify(world.collected);
+        assert.equal(code, 0, out);
+        assert.match(out, /^\d+ lines in 1 chains, whole/);
+        // as docs/audit.md extracts them from an ordinary log file
+        const usual = await readFile(`${world.collected}.usual`, 'utf8');
+        assert.match(usual, / mcp-audit\[\d+\]: \{"time"/);
+        await world.httpd.file('logs/extracted', usual.replaceAll(/^.* mcp-audit\[\d*\]: /gm, ''));
+        assert.equal((await verify(join(world.httpd.root, 'logs/extracted'))).code, 0);
+    });
+
+    await it('a daemon that is gone is told of, refuses what must be audited, and is found again', async () => {
+        await world.rsyslog.stop();
+        const status = async () => (await request(`${world.base}/register`, { json: { redirect_uris: ['http://127.0.0.1/cb'] } })).status;
+        await until(async () => await status() === 503, 'what must be audited to be refused');
+        assert.equal((await request(`${world.base}/ready`)).status, 503);
+        assert.match((await request(`${world.base}/metrics`)).text, /^mcp_audit_failing 1$/m);
+        world.rsyslog = await startRsyslog(world);
+        await until(async () => await status() === 201, 'it to be taken again');
+        const all = await collected('audit.lost');
+        assert.ok(all.find((line) => line.event === 'audit.lost').lost >= 1);
+        const { code, out } = await verify(world.collected);
+        assert.equal(code, 0, out);
+        assert.equal((await request(`${world.base}/ready`)).status, 200);
+    });
+
+    await it('a daemon that does not read keeps nobody waiting for long', async () => {
+        world.rsyslog.signal('SIGSTOP');
+        const begin = Date.now();
+        const post = () => request(`${world.base}/register`, { json: { redirect_uris: ['http://127.0.0.1/cb'] } });
+        // the socket's queue takes some lines first
+        await until(async () => (await Promise.all([post(), post(), post(), post()])).some((answer) => answer.status === 503), 'its queue to be full');
+        assert.ok(Date.now() - begin < 15_000, `${Date.now() - begin} ms`);
+        world.rsyslog.signal('SIGCONT');
+        await until(async () => (await post()).status === 201, 'it to be taken again');
+        await world.rsyslog.stop();
     });
 });

@@ -445,6 +445,12 @@ apr_file_t *ap_piped_log_write_fd(piped_log *log)
     return NULL;
 }
 
+int ap_rflush(request_rec *r)
+{
+    (void)r;
+    return 0;
+}
+
 int ap_rwrite(const void *data, int len, request_rec *r)
 {
     size_t have = strlen(stub_output);

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -16,6 +19,7 @@
 #include "mcp_audit_chain.h"
 #include "mcp_event.h"
 #include "mcp_json.h"
+#include "mcp_syslog.h"
 #include "mcp_trace.h"
 #include "stub_httpd.h"
 
@@ -327,6 +331,62 @@ static const struct {
     { "", 0, 0 },
 };
 
+START_TEST(syslog_targets)
+{
+    const char *why = NULL;
+    mcp_syslog_t log;
+
+    ck_assert_int_eq(mcp_syslog_parse(pool, "syslog", &log, &why), 1);
+    ck_assert_int_eq(log.facility, LOG_AUTHPRIV);
+    ck_assert_str_eq(log.path, "/dev/log");
+    ck_assert_int_eq(mcp_syslog_parse(pool, "syslog:local3:/run/a.sock", &log, &why), 1);
+    ck_assert_int_eq(log.facility, LOG_LOCAL3);
+    ck_assert_str_eq(log.path, "/run/a.sock");
+    ck_assert_int_eq(mcp_syslog_parse(pool, "logs/syslog", &log, &why), 0);
+    ck_assert_int_eq(mcp_syslog_parse(pool, "syslogs", &log, &why), 0);
+    ck_assert_ptr_null(why);
+    ck_assert_int_eq(mcp_syslog_parse(pool, "syslog:kern", &log, &why), 0);
+    ck_assert_str_eq(why, "syslog: takes auth, authpriv, daemon, user or local0 to local7");
+    why = NULL;
+    ck_assert_int_eq(mcp_syslog_parse(pool, "syslog:user:run/a", &log, &why), 0);
+    ck_assert_ptr_nonnull(why);
+    why = NULL;
+    ck_assert_int_eq(mcp_syslog_parse(pool, apr_psprintf(pool, "syslog:user:/%0200d", 0), &log, &why), 0);
+    ck_assert_ptr_nonnull(why);
+}
+END_TEST
+
+/* Some daemons listen at a stream: records end with a NUL there. */
+START_TEST(syslog_by_stream)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    mcp_syslog_t log = { .facility = LOG_LOCAL0, .fd = -1, .path = unit_file("stream.sock", "") };
+    char got[256];
+    ssize_t n;
+    int daemon = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+
+    unlink(log.path);
+    apr_cpystrn(address.sun_path, log.path, sizeof(address.sun_path));
+    ck_assert_int_eq(bind(daemon, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(listen(daemon, 1), 0);
+    ck_assert_int_eq(mcp_syslog_send(&log, "{}", 2, 100), APR_SUCCESS);
+    peer = accept(daemon, NULL, NULL);
+    n = read(peer, got, sizeof(got));
+    ck_assert_int_gt(n, 20);
+    ck_assert_mem_eq(got, "<134>", 5);
+    ck_assert_mem_eq(got + n - 6, "]: {}", 6); /* and the NUL */
+    close(peer);
+    close(daemon);
+    unlink(log.path);
+    for (int i = 0; i < 2; i++) { /* what the kernel still took may go with the daemon, then it is told */
+        if (mcp_syslog_send(&log, "{}", 2, 100) != APR_SUCCESS) {
+            return;
+        }
+    }
+    ck_abort_msg("a daemon that is gone was not noticed");
+}
+END_TEST
+
 START_TEST(traceparents)
 {
     char id[33];
@@ -375,6 +435,8 @@ Suite *suite_audit(void)
     tcase_add_test(test, a_torn_line_is_shut_off);
     tcase_add_test(test, a_full_disk_is_told);
     tcase_add_test(test, fields_are_bounded_and_plain);
+    tcase_add_test(test, syslog_targets);
+    tcase_add_test(test, syslog_by_stream);
     tcase_add_loop_test(test, traceparents, 0, (int)(sizeof(traces) / sizeof(*traces)));
     tcase_add_test(test, a_trace_is_continued_or_begun);
     return suite;
