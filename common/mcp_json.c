@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strict JSON on jansson. */
+/* Strict JSON on jansson, by a quick way where there is one. */
 
 #include "mcp_json.h"
 
@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include <apr_strings.h>
+
+#include "mcp_json_fast.h"
 
 /* jansson recurses, 2048 levels deep at most, which a small thread stack does not hold. No protocol needs more. */
 #define DEPTH_MAX 32
@@ -42,14 +44,22 @@ static int too_deep(const char *text, apr_size_t len, int max)
     return 0;
 }
 
+static json_t *read_json(const char *text, apr_size_t len, int depth, size_t flags)
+{
+    const size_t lenient = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL; /* the quick way takes neither of both */
+    json_t *json = flags & ~lenient ? NULL : mcp_json_read_fast(text, len, depth);
+
+    return json || too_deep(text, len, depth) ? json : json_loadb(text, len, flags, NULL);
+}
+
 json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max)
 {
     json_t *json;
 
-    if (!text || len > max || too_deep(text, len, DEPTH_MAX)) {
+    if (!text || len > max) {
         return NULL;
     }
-    json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json = read_json(text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
     if (json && !json_is_object(json)) {
         json_decref(json);
         json = NULL;
@@ -59,7 +69,7 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
 
 json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags)
 {
-    return too_deep(text, len, depth) ? NULL : mcp_json_own(p, json_loadb(text, len, flags, NULL));
+    return mcp_json_own(p, read_json(text, len, depth, flags));
 }
 
 json_t *mcp_json_parse_wide(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags, int *reals)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define MAX_FD 4096
-#define BUF_LEN 65536
+#define BUF_LEN 262144
 
 #define BODY "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"Hello I am MCP Tool!\"}]}}"
 

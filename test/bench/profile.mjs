@@ -7,7 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { admit, CALL, interrupted, setUp } from './bench.mjs';
+import { admit, CALL, callOf, interrupted, setUp } from './bench.mjs';
 import { stop, stopAll } from './proc.mjs';
 
 /** N requests one after another on one connection. */
@@ -136,6 +136,7 @@ async function main() {
         case '--functions': options.functions = Number(argv[++i]); break;
         case '--modules': options.ours = path.resolve(argv[++i]); break;
         case '--post': options.body = CALL; break;
+        case '--body': options.body = callOf(Number(argv[++i])); break;
         case '--keep': options.keep = true; break;
         default:
             if (argv[i].startsWith('-')) {

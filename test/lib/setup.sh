@@ -51,6 +51,7 @@ mcp_package_table() {
 apache2-bin                  apache2
 apache2-dev                  apxs
 libjansson-dev               pc:jansson
+libyajl-dev                  pc:yajl
 libcurl4-openssl-dev         pc:libcurl
 libcjose-dev                 pc:cjose
 libssl-dev                   pc:libcrypto

@@ -31,7 +31,7 @@ grep -nE '(str(n)?(case)?cmp|memcmp|apr_strnatcmp|ap_cstr_casecmp)[a-z]* *\([^;]
 grep -nE '\b(sprintf|strcpy|strcat|gets|strtok|atoi|atol|tmpnam|system|popen|rand|random|srand|setuid|localtime|gmtime)\(' $modules |
     grep -vE 'apr_|mcp_random' | complain 'a function that has a safer counterpart'
 # JSON only through jansson's strict flags, in one place.
-grep -nE '\bjson_load(s|b|f|_file|_callback)?\(' $modules | grep -v '^common/mcp_json.c:' |
+grep -nE '\bjson_load(s|b|f|_file|_callback)?\(' $modules | grep -v '^common/mcp_json\(_fast\)\?\.[ch]:' |
     complain 'parses JSON beside mcp_json_parse()'
 # URLs come from the configuration, never from the request (design principle 7). host.c only compares.
 grep -nE 'ap_construct_url|ap_get_server_name\b|ap_construct_server|headers_in, *"Host"|r->hostname' $modules |

@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 
 #include "mcp_json.h"
+#include "mcp_json_fast.h"
 
 static json_t *parse(const char *text)
 {
@@ -50,6 +51,47 @@ START_TEST(refuses)
     ck_assert_ptr_null(parse(bad[_i]));
 }
 END_TEST
+
+#ifdef HAVE_YAJL
+/* The quick way takes what clients send every day; where it takes a text, it finds what jansson does. */
+static const char *const everyday[] = {
+    "{}",
+    "[]",
+    " [ 1 , -2 , true , false , null , \"\\n\\\"\\\\\\/\" ] ",
+    "[0,-0,123456789012345678,-1.5e3,0.1]",
+    "[[],{},[{}]]",
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"arguments\":{\"gr\xc3\xbc\xc3\x9f\":\"\xe2\x82\xac\"}}}",
+};
+
+START_TEST(quick)
+{
+    json_t *json = json_loads(everyday[_i], JSON_REJECT_DUPLICATES, NULL);
+    json_t *fast = mcp_json_read_fast(everyday[_i], strlen(everyday[_i]), 32);
+
+    ck_assert_ptr_nonnull(fast);
+    ck_assert_str_eq(mcp_json_text(pool, fast), mcp_json_text(pool, json));
+    json_decref(fast);
+    json_decref(json);
+}
+END_TEST
+
+START_TEST(quick_leaves)
+{
+    static const char *const left[] = { "[\"\\u0041\"]", "[\"\\ud800\"]", "[1]\v", "\f[1]", "[1234567890123456789]", "{\"\\n\":1}",
+                                        "[\"\xed\xa0\x80\"]", "[\"\xc0\xaf\"]", "{\"\xff\":1}", "7", "[1e999]", "[1] 2", "{}\"x", "{}\"x}" };
+    const char *deep = apr_pstrcat(pool, repeat("[", 33), repeat("]", 33), NULL);
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(left) / sizeof(*left); i++) {
+        ck_assert_msg(!mcp_json_read_fast(left[i], strlen(left[i]), 32), "%s", left[i]);
+    }
+    for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        ck_assert_msg(!mcp_json_read_fast(bad[i], strlen(bad[i]), 32) || !strcmp(bad[i], "[]"), "%s", bad[i]);
+    }
+    ck_assert_ptr_null(mcp_json_read_fast(deep, strlen(deep), 32));
+}
+END_TEST
+#endif
 
 START_TEST(limits)
 {
@@ -128,6 +170,10 @@ Suite *suite_json(void)
 
     tcase_add_test(test, reads);
     tcase_add_loop_test(test, refuses, 0, sizeof(bad) / sizeof(*bad));
+#ifdef HAVE_YAJL
+    tcase_add_loop_test(test, quick, 0, sizeof(everyday) / sizeof(*everyday));
+    tcase_add_test(test, quick_leaves);
+#endif
     tcase_add_test(test, limits);
     tcase_add_test(test, strings);
     tcase_add_test(test, integers);
