@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <apr_global_mutex.h>
-#include <apr_portable.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
 #include <httpd.h>
@@ -20,6 +19,7 @@
 #include "mcp_audit.h"
 #include "mcp_audit_chain.h"
 #include "mcp_log.h"
+#include "mcp_pipe.h"
 #include "mcp_syslog.h"
 
 /* The name carries the layout's version: both modules must be of one release. */
@@ -69,7 +69,7 @@ const char *mcp_audit_parse(cmd_parms *cmd, mcp_audit_conf_t *conf, int argc, ch
         return apr_pstrcat(cmd->pool, "MCPAuditLog: ", why, NULL);
     }
     conf->target = argv[0];
-    if (*argv[0] == '|' && !argv[0][1 + strspn(argv[0] + 1, " ")]) {
+    if (*argv[0] == '|' && !mcp_pipe_program(argv[0])) {
         return "MCPAuditLog: name a program after the |";
     }
     if (*argv[0] != '|' && !is_syslog) {
@@ -346,16 +346,8 @@ static apr_status_t open_target(audit_t *a, apr_pool_t *pconf)
         return APR_SUCCESS;
     }
     if (*target == '|') {
-        const char *program = target + 1;
-        piped_log *log = ap_open_piped_log(pconf, program + strspn(program, " "));
-        apr_os_file_t fd;
-
-        if (!log || apr_os_file_get(&fd, ap_piped_log_write_fd(log)) != APR_SUCCESS) {
-            return APR_EGENERAL;
-        }
-        a->fd = fd;
         a->is_pipe = 1;
-        return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 ? errno : APR_SUCCESS;
+        return mcp_pipe_open(target, pconf, &a->fd);
     }
     a->fd = open(target, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
     if (a->fd < 0) {

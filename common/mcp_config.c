@@ -147,6 +147,14 @@ const char *mcp_set_health_ready(cmd_parms *cmd, void *dummy, const char *arg)
     return err ? err : apr_psprintf(cmd->pool, "MCPHealthReady: '%s' is not one of store, audit and provider", arg);
 }
 
+const char *mcp_set_trace_export(cmd_parms *cmd, void *dummy, int argc, char *const argv[])
+{
+    mcp_shared_conf_t *conf = shared_of(cmd);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    return err ? err : mcp_span_parse(cmd, &conf->spans, argc, argv);
+}
+
 /* Our own URLs are https, or http on loopback for trials (AS-6). */
 static const char *check_own_url(apr_pool_t *p, const char *directive, const char *text, mcp_url_t *url)
 {
@@ -522,6 +530,9 @@ apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring
     }
     if (rv == APR_SUCCESS) {
         rv = mcp_health_open(*store, mcp_keyring_active_kid(*ring), s, pconf);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = mcp_span_open(&global->spans, s, pconf);
     }
     return rv == APR_SUCCESS ? mcp_audit_open(&global->audit, *ring, s, pconf) : rv;
 }

@@ -10,6 +10,7 @@
 
 #include "mcp_audit.h"
 #include "mcp_keyring.h"
+#include "mcp_span.h"
 #include "mcp_store.h"
 
 /* A protected resource: `MCPResource URI [name="..."] [scopes="a b"]` */
@@ -27,6 +28,7 @@ typedef struct {
     mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
     mcp_audit_conf_t audit;            /* MCPAuditLog */
     int ready;                         /* MCPHealthReady: MCP_READY_*, 0 for what is usual */
+    mcp_span_conf_t spans;             /* MCPTraceExport */
     apr_array_header_t *signing;       /* MCPSigningKey: references, const char * */
     const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
     apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
@@ -68,6 +70,8 @@ typedef struct {
                       "file, \"|program\" or syslog[:facility], then required and calls"),             \
     AP_INIT_ITERATE("MCPHealthReady", mcp_set_health_ready, (void *)(mod), RSRC_CONF,                  \
                     "what has to be up for mcp-ready to say so: store, audit, provider"),              \
+    AP_INIT_TAKE_ARGV("MCPTraceExport", mcp_set_trace_export, (void *)(mod), RSRC_CONF,                \
+                      "\"|program\" that gets a line for each span, then sample=RATIO"),                 \
     AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
                   "issuer identifier, an https URL"),                                                  \
     AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF,                       \
@@ -86,6 +90,7 @@ apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global);
 const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_health_ready(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_trace_export(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
@@ -114,7 +119,7 @@ const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const
 
 /**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
- * open the store, the audit log and the metrics. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
+ * open the store, the audit log, the metrics and the export of traces. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
  */
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);

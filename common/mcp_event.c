@@ -57,8 +57,7 @@ static void put(apr_pool_t *p, json_t *json, const char *name, const char *value
     }
 }
 
-/* A session id is a capability: its hash tells calls of one session apart as well. */
-static const char *session_hash(apr_pool_t *p, const char *session)
+const char *mcp_event_session(apr_pool_t *p, const char *session)
 {
     return session && *session ? apr_pstrmemdup(p, mcp_sha256_b64url(p, session), HASH_CHARS) : NULL;
 }
@@ -88,7 +87,7 @@ const char *mcp_event_fields(request_rec *r, mcp_event_e type, const mcp_event_t
     put(p, json, "provider", event->provider);
     put(p, json, "method", event->method);
     put(p, json, "target", event->target);
-    put(p, json, "session", session_hash(p, event->session));
+    put(p, json, "session", mcp_event_session(p, event->session));
     put(p, json, "protocol", event->protocol);
     put(p, json, "agent", event->agent);
     if (event->status) {

@@ -54,6 +54,9 @@ apr_status_t mcp_event(request_rec *r, mcp_event_e type, const mcp_event_t *even
 apr_status_t mcp_event_grant(request_rec *r, mcp_event_e type, const char *outcome, const char *detail,
                              const mcp_grant_t *grant);
 
+/** What tells the calls of one MCP session, which is a capability, from others: a hash of its id. NULL: none. */
+const char *mcp_event_session(apr_pool_t *p, const char *session);
+
 /** Members of the line of an event, without braces, in the request's pool; for tests. */
 const char *mcp_event_fields(request_rec *r, mcp_event_e type, const mcp_event_t *event);
 

@@ -19,7 +19,7 @@
 #include "mcp_util.h"
 
 /* The name carries the layout's version: both modules must be of one release. */
-#define METRICS_USERDATA "mcp-metrics/1"
+#define METRICS_USERDATA "mcp-metrics/2"
 #define HANDLER "mcp-metrics"
 
 #define SLOTS 1024      /* a power of two */
@@ -47,6 +47,8 @@ static const struct {
                              "Messages by method, where the location reads messages.", 1 },
     [MCP_METRIC_TOOLS] = { "mcp_tool_calls_total", "tool", "outcome",
                            "Calls of tools, where the location reads messages.", 1 },
+    [MCP_METRIC_SPANS] = { "mcp_trace_spans_total", "outcome", NULL,
+                           "Requests whose spans went to the exporter, or were dropped.", 0 },
 };
 
 static const struct {

@@ -17,6 +17,7 @@ typedef enum {
     MCP_METRIC_REQUESTS, /* mcp_requests_total{outcome}: calls to guarded locations */
     MCP_METRIC_METHODS,  /* mcp_messages_total{method} */
     MCP_METRIC_TOOLS,    /* mcp_tool_calls_total{tool,outcome} */
+    MCP_METRIC_SPANS,    /* mcp_trace_spans_total{outcome}: requests that were to be exported as spans */
     MCP_METRIC_COUNT
 } mcp_metric_e;
 

@@ -13,6 +13,7 @@
 #include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_seal.h"
+#include "mcp_span.h"
 #include "mcp_store_impl.h"
 #include "mcp_util.h"
 
@@ -118,11 +119,14 @@ static int part_of(const mcp_store_t *store, mcp_kind_e kind)
 }
 
 /* Inside, so that what a call waits for is seen as well. "Not there" is no sign of life (probe). */
-static void measure(apr_time_t begin, apr_status_t rv)
+static void measure(const char *what, apr_time_t begin, apr_status_t rv, apr_pool_t *p)
 {
     mcp_metric_time(MCP_TIME_STORE, apr_time_now() - begin);
     if (rv == APR_SUCCESS) {
         mcp_health_note(MCP_HEALTH_STORE, 1);
+    }
+    if (mcp_span_is_on()) {
+        mcp_span_part(p, what, begin, rv != APR_SUCCESS && rv != APR_NOTFOUND);
     }
 }
 
@@ -138,7 +142,7 @@ static apr_status_t backend_put(mcp_store_t *store, mcp_kind_e kind, const unsig
                                     (unsigned int)len, p);
         leave(store, part);
     }
-    measure(begin, rv);
+    measure("store put", begin, rv, p);
     return rv;
 }
 
@@ -153,7 +157,7 @@ static apr_status_t backend_get(mcp_store_t *store, mcp_kind_e kind, const unsig
         rv = store->provider->retrieve(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, buf, len, p);
         leave(store, part);
     }
-    measure(begin, rv);
+    measure("store get", begin, rv, p);
     return rv;
 }
 
@@ -167,7 +171,7 @@ static apr_status_t backend_remove(mcp_store_t *store, mcp_kind_e kind, const un
         rv = store->provider->remove(store->parts[part].instance, store->s, key, MCP_SHA256_LEN, p);
         leave(store, part);
     }
-    measure(begin, rv);
+    measure("store remove", begin, rv, p);
     return rv;
 }
 

@@ -13,6 +13,7 @@
 #include "mcp_event.h"
 #include "mcp_json.h"
 #include "mcp_metrics.h"
+#include "mcp_span.h"
 #include "mcp_trace.h"
 
 /* Of 2026-07-28, where each request introduces its client. */
@@ -31,7 +32,24 @@ static int refuse_unaudited(request_rec *r)
 /* Before the token is looked at, so that not even the attempt goes untold. */
 static int before_authentication(request_rec *r)
 {
-    return r->main || !mcp_guard_guarded(r) || mcp_guard_is_public(r) ? DECLINED : refuse_unaudited(r);
+    if (r->main || !mcp_guard_guarded(r) || mcp_guard_is_public(r)) {
+        return DECLINED;
+    }
+    if (mcp_span_is_on()) {
+        mcp_span_watch(r);
+    }
+    return refuse_unaudited(r);
+}
+
+/* A message may carry the trace itself (semantic conventions for MCP), for where its client has no say in headers. */
+static void adopt_trace(request_rec *r, const mcp_rpc_t *rpc)
+{
+    const json_t *meta = rpc && rpc->count == 1 ? json_object_get(rpc->messages[0].params, "_meta") : NULL;
+    const char *traceparent = mcp_json_str(meta, "traceparent");
+
+    if (traceparent) {
+        mcp_trace_adopt(r, traceparent, mcp_json_str(meta, "tracestate"));
+    }
 }
 
 /* All that the guard decides is decided: what follows is the backend's time. */
@@ -41,8 +59,9 @@ static int before_backend(request_rec *r)
 
     if (req && req->session && !r->main) {
         req->guarded = apr_time_now() - r->request_time;
-        if (mcp_audit_wants_calls()) {
-            mcp_trace_id(r); /* sets what the backend is told */
+        if (mcp_audit_wants_calls() || mcp_span_is_on()) {
+            mcp_trace(r); /* sets what the backend is told */
+            adopt_trace(r, req->rpc);
         }
     }
     return DECLINED;
@@ -110,6 +129,9 @@ static int log_call(request_rec *r)
         if (!r->content_type || ap_cstr_casecmpn(r->content_type, "text/event-stream", 17)) {
             mcp_metric_time(MCP_TIME_CALL, event.duration);
         }
+    }
+    if (mcp_span_is_on()) {
+        mcp_guard_span(r, req, event.outcome);
     }
     if (!req->rpc && !mcp_audit_wants_calls()) {
         return DECLINED;

@@ -12,7 +12,7 @@
  *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
  *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
  *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
- *   calls.c    audit log, metrics and trace of each call     fixups, log_transaction
+ *   calls.c    audit log, metrics and trace (spans.c) of each call     fixups, log_transaction
  *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
  */
 
@@ -321,6 +321,11 @@ int mcp_guard_check_authz(request_rec *r);
 
 /** fixups, first: whoever comes here without a session is authenticated now or refused. */
 int mcp_guard_assert_session(request_rec *r);
+
+/* ---- spans.c ---- */
+
+/** Export the span of a call that is over. @a outcome: as in the audit log. */
+void mcp_guard_span(request_rec *r, const mcp_guard_request_t *req, const char *outcome);
 
 /* ---- session_cache.c ---- */
 

@@ -9,6 +9,7 @@
 #include <http_core.h>
 
 #include "guard.h"
+#include "mcp_span.h"
 #include "mcp_util.h"
 
 #define MESSAGE_MAX_DEFAULT (1024 * 1024)
@@ -52,7 +53,7 @@ void mcp_policy_conf_inherit(apr_pool_t *p, mcp_policy_conf_t *conf, const mcp_p
 
 int mcp_policy_reads(const mcp_policy_conf_t *conf)
 {
-    return conf->wanted || conf->validate > 0 || (conf->validate < 0 && mcp_audit_wants_calls());
+    return conf->wanted || conf->validate > 0 || (conf->validate < 0 && (mcp_audit_wants_calls() || mcp_span_is_on()));
 }
 
 apr_size_t mcp_policy_message_max(const mcp_policy_conf_t *conf)

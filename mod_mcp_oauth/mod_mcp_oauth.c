@@ -17,6 +17,7 @@
 #include "mcp_http.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
+#include "mcp_span.h"
 #include "mcp_status.h"
 
 /* By this name mod_mcp_guard knows our endpoints, when they lie below a location that it guards, as
@@ -50,6 +51,7 @@ static const struct {
 typedef struct {
     handler_fn *answer;
     const mcp_resource_t *resource; /* for its metadata; NULL there is an unknown one */
+    const char *path;               /* as in the table above, for traces */
 } route_t;
 
 static int answer_prm(request_rec *r, mcp_oauth_conf_t *conf)
@@ -81,7 +83,7 @@ static int is_httpd_sign_in(const mcp_oauth_conf_t *conf, const char *path)
 }
 
 static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
-                        const mcp_resource_t **resource)
+                        const mcp_resource_t **resource, const char **path)
 {
     apr_size_t len;
     int openid, known;
@@ -89,6 +91,7 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
     if (!r->uri || *r->uri != '/') {
         return NULL;
     }
+    *path = "/.well-known/*";
     if (conf->shared->issuer && mcp_prm_match(r, conf->shared, resource)) {
         return answer_prm;
     }
@@ -104,9 +107,11 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
     }
     for (apr_size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
         if (path_is(endpoints[i].path, r->uri + len)) {
+            *path = endpoints[i].path;
             return endpoints[i].answer;
         }
     }
+    *path = "/signin/*";
     return is_httpd_sign_in(conf, r->uri + len) ? mcp_httpd_sign_in_handler : NULL;
 }
 
@@ -115,7 +120,8 @@ static handler_fn *find(request_rec *r, const mcp_oauth_conf_t *conf,
 static int translate_name(request_rec *r)
 {
     const mcp_resource_t *resource = NULL;
-    handler_fn *answer = find(r, mcp_oauth_conf(r), &resource);
+    const char *path = NULL;
+    handler_fn *answer = find(r, mcp_oauth_conf(r), &resource, &path);
     route_t *route;
 
     if (!answer) {
@@ -124,6 +130,7 @@ static int translate_name(request_rec *r)
     route = apr_palloc(r->pool, sizeof(*route));
     route->answer = answer;
     route->resource = resource;
+    route->path = path;
     ap_set_module_config(r->request_config, &mcp_oauth_module, route);
     r->handler = HANDLER;
     r->filename = apr_pstrdup(r->pool, r->uri); /* of no file: other modules want one to be set */
@@ -177,9 +184,40 @@ static int handler(request_rec *r)
     if (!route) {
         return DECLINED;
     }
+    if (mcp_span_is_on()) {
+        mcp_span_watch(r);
+    }
     return r->method_number == M_OPTIONS || route->resource || mcp_audit_is_ready()
                ? route->answer(r, mcp_oauth_conf(r))
                : refuse_unaudited(r, mcp_oauth_conf(r));
+}
+
+/* The span of a request to us. Who called is nobody that we know yet. */
+static int export_span(request_rec *r)
+{
+    const route_t *route = ap_get_module_config(r->request_config, &mcp_oauth_module);
+    const mcp_trace_t *trace;
+    mcp_span_line_t line;
+
+    if (!route || !mcp_span_is_on()) {
+        return DECLINED;
+    }
+    trace = mcp_trace(r);
+    if (!mcp_span_is_wanted(trace, 0)) {
+        return DECLINED;
+    }
+    while (r->next) { /* an ErrorDocument */
+        r = r->next;
+    }
+    mcp_span_begin(&line, trace, apr_pstrcat(r->pool, r->method, " ", route->path, NULL), r->request_time,
+                   r->status >= 500);
+    mcp_span_attributes(&line);
+    if (r->status >= 500) {
+        mcp_span_text(&line, "error.type", apr_itoa(r->pool, r->status));
+    }
+    mcp_span_http(&line, r, route->path);
+    mcp_span_send(&line);
+    return DECLINED;
 }
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -275,6 +313,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(mcp_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(answer_health, NULL, NULL, APR_HOOK_MIDDLE);
     mcp_status_hook();
+    ap_hook_log_transaction(export_span, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */
 }
 

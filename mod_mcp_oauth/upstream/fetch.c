@@ -11,6 +11,7 @@
 #include "mcp_address.h"
 #include "mcp_health.h"
 #include "mcp_metrics.h"
+#include "mcp_span.h"
 #include "mcp_url.h"
 
 #define HEADERS_MAX 65536 /* bytes of all header lines of an answer, interim answers included */
@@ -311,6 +312,9 @@ int mcp_fetch(apr_pool_t *p, const mcp_fetch_t *ask, mcp_fetched_t *got, mcp_res
     begin = apr_time_now();
     code = curl_easy_perform(curl);
     mcp_metric_time(MCP_TIME_PROVIDER, apr_time_now() - begin);
+    if (mcp_span_is_on()) {
+        mcp_span_part(p, "provider", begin, code != CURLE_OK);
+    }
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK) {
         const char *type = NULL;

@@ -10,7 +10,7 @@ complain() { # TEXT, lines on stdin
     sed "s|^|$1: |" >> "$found"
 }
 
-modules=$(find common mod_mcp_oauth mod_mcp_guard mcpctl -name '*.[ch]')
+modules=$(find common mod_mcp_oauth mod_mcp_guard mcpctl mcp-otlp -name '*.[ch]')
 tests=$(find test/unit test/fuzz test/bench -name '*.[ch]' 2> /dev/null)
 scripts=$(find test/tools test/fuzz test/lib -type f \( -name '*.sh' -o -path 'test/tools/*' \) 2> /dev/null)
 

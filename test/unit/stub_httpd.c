@@ -451,6 +451,18 @@ int ap_rflush(request_rec *r)
     return 0;
 }
 
+const char *ap_run_http_scheme(const request_rec *r)
+{
+    (void)r;
+    return "https";
+}
+
+apr_port_t ap_run_default_port(const request_rec *r)
+{
+    (void)r;
+    return 443;
+}
+
 int ap_rwrite(const void *data, int len, request_rec *r)
 {
     size_t have = strlen(stub_output);

@@ -19,6 +19,7 @@
 #include "mcp_audit_chain.h"
 #include "mcp_event.h"
 #include "mcp_json.h"
+#include "mcp_span.h"
 #include "mcp_syslog.h"
 #include "mcp_trace.h"
 #include "stub_httpd.h"
@@ -389,20 +390,30 @@ END_TEST
 
 START_TEST(traceparents)
 {
-    char id[33];
+    char id[MCP_TRACE_ID_LEN + 1], parent[MCP_SPAN_ID_LEN + 1];
     int sampled = 0;
 
-    ck_assert_int_eq(mcp_trace_parse(traces[_i].header, id, &sampled), traces[_i].ok);
+    ck_assert_int_eq(mcp_trace_parse(traces[_i].header, id, parent, &sampled), traces[_i].ok);
     if (traces[_i].ok) {
+        ck_assert_str_eq(parent, "b7ad6b7169203331");
         ck_assert_str_eq(id, "0af7651916cd43dd8448eb211c80319c");
         ck_assert_int_eq(sampled, traces[_i].sampled);
     }
 }
 END_TEST
 
+/* With a pool of its own, as requests have: a trace belongs to that. */
+static request_rec *request_of_its_own(void)
+{
+    apr_pool_t *p;
+
+    apr_pool_create(&p, pool);
+    return stub_request(p);
+}
+
 START_TEST(a_trace_is_continued_or_begun)
 {
-    request_rec *r = stub_request(pool);
+    request_rec *r = request_of_its_own();
     const char *sent;
 
     apr_table_setn(r->headers_in, "traceparent", traces[0].header);
@@ -413,11 +424,122 @@ START_TEST(a_trace_is_continued_or_begun)
     ck_assert_str_eq(sent + 52, "-01");
     ck_assert_ptr_eq(mcp_trace_id(r), mcp_trace_id(r));
 
-    r = stub_request(pool);
+    r = request_of_its_own();
     apr_table_setn(r->headers_in, "traceparent", "nonsense");
     apr_table_setn(r->headers_in, "tracestate", "a=b");
     ck_assert_uint_eq(strlen(mcp_trace_id(r)), 32);
     ck_assert_ptr_null(apr_table_get(r->headers_in, "tracestate"));
+}
+END_TEST
+
+/* Of a request with all that a stranger can put into it. */
+static const json_t *span_of(mcp_trace_t *trace, const char *text)
+{
+    mcp_span_line_t line;
+    json_t *json;
+    apr_size_t len;
+
+    mcp_span_begin(&line, trace, text, 1000, 1);
+    mcp_span_backend(&line, trace, text, 2000, text, 443, 502, 1);
+    mcp_span_attributes(&line);
+    for (int i = 0; i < 64; i++) {
+        mcp_span_text(&line, apr_psprintf(pool, "a%d", i), text);
+        mcp_span_number(&line, apr_psprintf(pool, "n%d", i), APR_INT64_MIN);
+    }
+    len = mcp_span_end(&line);
+    ck_assert_uint_gt(len, 0);
+    ck_assert_uint_le(len, MCP_SPAN_LINE_MAX);
+    ck_assert_int_eq(line.text[len - 1], '\n');
+    ck_assert_ptr_null(memchr(line.text, '\n', len - 1));
+    json = mcp_json_parse_any(pool, line.text, len, 8, JSON_REJECT_DUPLICATES);
+    ck_assert_ptr_nonnull(json);
+    return json;
+}
+
+START_TEST(lines_of_spans_are_json_that_fits)
+{
+    mcp_trace_part_t parts[MCP_TRACE_PARTS];
+    mcp_trace_t trace = { .id = "0af7651916cd43dd8448eb211c80319c",
+                          .span = "fffffffffffffffe",
+                          .backend = "b7ad6b7169203331",
+                          .parent = "b7ad6b7169203332",
+                          .parts = MCP_TRACE_PARTS,
+                          .part = parts };
+    char worst[2000];
+    const json_t *span;
+
+    for (int i = 0; i < MCP_TRACE_PARTS; i++) {
+        parts[i] = (mcp_trace_part_t){ .name = "store remove", .begin = APR_INT64_MAX / 2, .end = 1, .failed = 1 };
+    }
+    memset(worst, '"', sizeof(worst) - 1);
+    worst[sizeof(worst) - 1] = '\0';
+    trace.state = apr_pstrmemdup(pool, worst, 256);
+    span = span_of(&trace, worst);
+    ck_assert_uint_eq(json_string_length(json_object_get(span, "name")), 256);
+    ck_assert_uint_eq(json_array_size(json_object_get(span, "parts")), MCP_TRACE_PARTS + 1);
+    ck_assert_uint_gt(json_object_size(json_object_get(span, "attributes")), 0);
+    for (size_t i = 0; i < MCP_TRACE_PARTS; i++) { /* all ids differ, also where they overflow */
+        const char *id = mcp_json_str(json_array_get(json_object_get(span, "parts"), i), "span");
+
+        ck_assert_uint_eq(strlen(id), 16);
+        ck_assert_str_ne(id, trace.span);
+        ck_assert_uint_lt(strspn(id, "0"), 16);
+    }
+    /* no part of a character, no byte that is none, no control character */
+    for (int i = 0; i < 4; i++) {
+        memset(worst, 'x', 252);
+        for (int n = 252 + i; n < 400; n += 3) {
+            memcpy(worst + n, "\xe2\x82\xac\0", 4);
+        }
+        span_of(&trace, worst);
+    }
+    trace.state = NULL;
+    trace.parts = 0;
+    ck_assert_str_eq(mcp_json_str(span_of(&trace, "a\nb\x7f\xff\x1b"), "name"), "a?b???");
+    ck_assert_ptr_null(json_object_get(span_of(&trace, ""), "name"));
+}
+END_TEST
+
+START_TEST(traces_are_drawn_by_the_ratio)
+{
+    int drawn = 0;
+
+    mcp_trace_set_ratio(0.25);
+    for (int i = 0; i < 4000; i++) {
+        request_rec *r = request_of_its_own();
+
+        drawn += mcp_trace(r)->sampled;
+        ck_assert_int_eq(mcp_trace(r)->sampled, mcp_trace_is_drawn(mcp_trace_id(r), MCP_TRACE_ID_LEN));
+    }
+    ck_assert_int_gt(drawn, 800);
+    ck_assert_int_lt(drawn, 1200);
+    mcp_trace_set_ratio(1);
+    ck_assert_int_eq(mcp_trace_is_drawn("ffffffffffffffff", MCP_SPAN_ID_LEN), 1);
+    mcp_trace_set_ratio(0);
+    ck_assert_int_eq(mcp_trace_is_drawn("0000000000000000", MCP_SPAN_ID_LEN), 0);
+}
+END_TEST
+
+START_TEST(a_trace_may_be_that_of_a_message)
+{
+    request_rec *r = request_of_its_own();
+    const mcp_trace_t *trace = mcp_trace(r);
+    char span[MCP_SPAN_ID_LEN + 1];
+
+    apr_cpystrn(span, trace->span, sizeof(span));
+    mcp_trace_adopt(r, "nonsense", "a=b");
+    ck_assert_str_eq(trace->parent, "");
+    ck_assert_ptr_null(apr_table_get(r->headers_in, "tracestate"));
+    mcp_trace_adopt(r, traces[0].header, "a=b\r\nX: y");
+    ck_assert_str_eq(trace->id, "0af7651916cd43dd8448eb211c80319c");
+    ck_assert_str_eq(trace->parent, "b7ad6b7169203331");
+    ck_assert_str_eq(trace->span, span);
+    ck_assert_int_eq(trace->sampled, 1);
+    ck_assert_ptr_null(apr_table_get(r->headers_in, "tracestate"));
+    ck_assert_str_eq(apr_table_get(r->headers_in, "traceparent"),
+                     apr_pstrcat(pool, "00-0af7651916cd43dd8448eb211c80319c-", trace->backend, "-01", NULL));
+    mcp_trace_adopt(r, "00-11111111111111111111111111111111-2222222222222222-00", NULL);
+    ck_assert_str_eq(trace->id, "0af7651916cd43dd8448eb211c80319c");
 }
 END_TEST
 
@@ -439,5 +561,8 @@ Suite *suite_audit(void)
     tcase_add_test(test, syslog_by_stream);
     tcase_add_loop_test(test, traceparents, 0, (int)(sizeof(traces) / sizeof(*traces)));
     tcase_add_test(test, a_trace_is_continued_or_begun);
+    tcase_add_test(test, a_trace_may_be_that_of_a_message);
+    tcase_add_test(test, traces_are_drawn_by_the_ratio);
+    tcase_add_test(test, lines_of_spans_are_json_that_fits);
     return suite;
 }

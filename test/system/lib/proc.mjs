@@ -59,7 +59,8 @@ export class Process {
         alive.add(this.child);
         this.child.stdout.setEncoding('utf8').on('data', (text) => { this.stdout += text; this.onText?.(text); });
         this.child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; this.onText?.(text); });
-        if (input !== undefined) this.child.stdin.end(input);
+        if (input) this.child.stdin.end(input);
+        else if (input === '') this.child.stdin.end();
         this.exited = new Promise((resolve) => {
             this.child.once('error', (error) => { alive.delete(this.child); this.error = error; resolve({ code: -1 }); });
             this.child.once('close', (code, signal) => { alive.delete(this.child); resolve({ code, signal }); });
