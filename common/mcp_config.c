@@ -195,7 +195,7 @@ const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg)
  * httpd takes quotation marks for such only at the beginning of a word: name="My tools" arrives as name="My and tools".
  * Put such words together again and drop the marks.
  */
-static const char *join_quoted(apr_pool_t *p, int argc, char *const argv[], apr_array_header_t **words)
+const char *mcp_join_quoted(apr_pool_t *p, int argc, char *const argv[], apr_array_header_t **words)
 {
     *words = apr_array_make(p, argc, sizeof(char *));
     for (int i = 0; i < argc; i++) {
@@ -234,7 +234,7 @@ const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const 
     apr_array_header_t *words;
     int i;
 
-    err = join_quoted(cmd->pool, argc, argv, &words);
+    err = mcp_join_quoted(cmd->pool, argc, argv, &words);
     if (err) {
         return apr_pstrcat(cmd->pool, "MCPResource: ", err, NULL);
     }
@@ -298,7 +298,7 @@ const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const arg
     apr_array_header_t *words;
     int i;
 
-    err = join_quoted(cmd->pool, argc, argv, &words);
+    err = mcp_join_quoted(cmd->pool, argc, argv, &words);
     if (err) {
         return apr_pstrcat(cmd->pool, "MCPScope: ", err, NULL);
     }

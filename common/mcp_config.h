@@ -81,6 +81,12 @@ typedef struct {
     AP_INIT_ITERATE("MCPAllowOrigin", mcp_set_allow_origin, (void *)(mod), RSRC_CONF,                  \
                     "browser origins that may call, or *")
 
+/**
+ * The arguments of an AP_INIT_TAKE_ARGV directive with NAME="several words", which httpd cuts at blanks, put together again
+ * without the quotation marks. @return NULL, or what is wrong
+ */
+const char *mcp_join_quoted(apr_pool_t *p, int argc, char *const argv[], apr_array_header_t **words);
+
 const char *mcp_set_signing_key(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);

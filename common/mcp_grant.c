@@ -6,6 +6,7 @@
 #include "mcp_grant.h"
 #include "mcp_bytes.h"
 #include "mcp_seal.h"
+#include "mcp_upstream_token.h"
 
 #define GRANT_VERSION 1
 #define GRANT_FIXED_LEN (1 + 1 + 4 + 8 + 8 + 8)
@@ -223,8 +224,9 @@ apr_status_t mcp_grant_revoke(mcp_store_t *store, const unsigned char id[MCP_ID_
                               apr_pool_t *p)
 {
     mcp_grant_t tombstone;
+    unsigned char others[MCP_TOKEN_OTHERS_LEN];
     apr_status_t rv;
-    apr_status_t removed;
+    apr_status_t removed, more;
 
     memset(&tombstone, 0, sizeof(tombstone));
     memcpy(tombstone.id, id, MCP_ID_LEN);
@@ -241,6 +243,9 @@ apr_status_t mcp_grant_revoke(mcp_store_t *store, const unsigned char id[MCP_ID_
         }
     }
     removed = mcp_store_remove(store, MCP_KIND_UPSTREAM, id, MCP_ID_LEN, p);
+    mcp_token_others_id(id, others);
+    more = mcp_store_remove(store, MCP_KIND_UPSTREAM, others, sizeof(others), p);
+    removed = more == MCP_EDOWN ? more : removed;
     mcp_store_invalidate(store);
     if (rv == APR_SUCCESS) {
         rv = mcp_revocation_note(store, p);

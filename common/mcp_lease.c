@@ -5,8 +5,7 @@
 
 #include "mcp_lease.h"
 
-#define HOLD apr_time_from_sec(3)     /* a holder that needs longer is taken for dead */
-#define SAFETY apr_time_from_sec(1)   /* of that, what a last write may take */
+#define SAFETY apr_time_from_sec(1)   /* of MCP_LEASE_HOLD, what a last write may take */
 #define SETTLE apr_time_from_msec(40) /* longer than two writes to the store take */
 #define FREE_LIFE apr_time_from_sec(30 * 86400)
 
@@ -21,7 +20,7 @@ static void make_ids(mcp_lease_t *lease, const void *what, apr_size_t len)
 static apr_status_t write_held(mcp_lease_t *lease, const unsigned char me[MCP_ID_LEN],
                                apr_pool_t *p)
 {
-    apr_time_t until = apr_time_now() + HOLD;
+    apr_time_t until = apr_time_now() + lease->hold;
 
     lease->until = until - SAFETY;
     return mcp_store_put(lease->store, MCP_KIND_UPSTREAM_LOCK, lease->held, sizeof(lease->held),
@@ -64,6 +63,13 @@ static apr_status_t claim(mcp_lease_t *lease, const unsigned char me[MCP_ID_LEN]
 apr_status_t mcp_lease_take(mcp_store_t *store, const void *what, apr_size_t len,
                             apr_interval_time_t wait, mcp_lease_t *lease, apr_pool_t *p)
 {
+    return mcp_lease_take_for(store, what, len, wait, MCP_LEASE_HOLD, lease, p);
+}
+
+apr_status_t mcp_lease_take_for(mcp_store_t *store, const void *what, apr_size_t len,
+                                apr_interval_time_t wait, apr_interval_time_t hold,
+                                mcp_lease_t *lease, apr_pool_t *p)
+{
     apr_time_t until = apr_time_now() + wait;
     unsigned char me[MCP_ID_LEN];
     unsigned char *who;
@@ -71,6 +77,7 @@ apr_status_t mcp_lease_take(mcp_store_t *store, const void *what, apr_size_t len
 
     memset(lease, 0, sizeof(*lease));
     lease->store = store;
+    lease->hold = hold;
     make_ids(lease, what, len);
     mcp_random(me, sizeof(me));
     for (;;) {

@@ -60,6 +60,10 @@ int mcp_guard_challenge(request_rec *r, mcp_guard_request_t *req, int status, co
     }
     if (*scopes) {
         value = apr_pstrcat(r->pool, value, sep, "scope=\"", scopes, "\"", NULL);
+        sep = ", ";
+    }
+    if (req->claims_challenge) {
+        value = apr_pstrcat(r->pool, value, sep, "claims=\"", req->claims_challenge, "\"", NULL);
     }
     apr_table_setn(r->err_headers_out, "WWW-Authenticate", value);
     if (r->main) {

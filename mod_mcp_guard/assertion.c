@@ -35,6 +35,7 @@ const char *mcp_set_guard_assertion(cmd_parms *cmd, void *config, const char *he
     }
     dir->assertion_header = ap_cstr_casecmp(header, "off") ? header : "";
     dir->assertion_audience = audience;
+    mcp_guard_note_header(cmd, dir);
     return NULL;
 }
 

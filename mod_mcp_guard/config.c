@@ -27,6 +27,7 @@ void mcp_guard_config_begin(apr_pool_t *pconf)
     mcp_guard_collected.keys = apr_array_make(pconf, 4, sizeof(mcp_backend_key_t *));
     mcp_guard_collected.resources = apr_array_make(pconf, 4, sizeof(mcp_resource_ref_t *));
     mcp_guard_collected.guarded = apr_array_make(pconf, 4, sizeof(mcp_guarded_place_t));
+    mcp_guard_collected.headers = apr_array_make(pconf, 4, sizeof(mcp_guarded_place_t));
     mcp_guard_collected.odd_balancers = 0;
     mcp_limit_config_begin();
     mcp_stream_config_begin();
@@ -71,11 +72,13 @@ void *mcp_guard_merge_dir(apr_pool_t *p, void *base, void *add)
     }
     if (!a->upstream_header) {
         dir->upstream_header = b->upstream_header;
+        dir->upstream_want = b->upstream_want;
     }
     if (!a->assertion_header) {
         dir->assertion_header = b->assertion_header;
         dir->assertion_audience = b->assertion_audience;
     }
+    dir->header_clash = mcp_guard_header_clash(dir) != NULL;
     if (a->identity < 0) {
         dir->identity = b->identity;
     }
@@ -153,21 +156,38 @@ static int has_require(const ap_directive_t *directive)
     return 0;
 }
 
-static void note_guarded(cmd_parms *cmd, const mcp_guard_dir_t *dir)
+static void note_place(cmd_parms *cmd, const mcp_guard_dir_t *dir, apr_array_header_t *places)
 {
-    mcp_guarded_place_t *entry = apr_array_push(mcp_guard_collected.guarded);
+    mcp_guarded_place_t *entry = apr_array_push(places);
 
     entry->server = cmd->server;
     entry->path = literal_path(cmd);
     entry->where = where(cmd);
     entry->dir = dir;
+}
+
+void mcp_guard_note_header(cmd_parms *cmd, const mcp_guard_dir_t *dir)
+{
+    const mcp_guarded_place_t *known = (const mcp_guarded_place_t *)mcp_guard_collected.headers->elts;
+
+    for (int i = 0; i < mcp_guard_collected.headers->nelts; i++) {
+        if (known[i].dir == dir) {
+            return;
+        }
+    }
+    note_place(cmd, dir, mcp_guard_collected.headers);
+}
+
+static void note_guarded(cmd_parms *cmd, const mcp_guard_dir_t *dir)
+{
+    note_place(cmd, dir, mcp_guard_collected.guarded);
     if (!has_require(cmd->directive)
         && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
                      MCP_LOG(0401) "%s: AuthType MCP without Require in the same section; unless "
                                    "an outer section has one, httpd answers every request there with 500. Add: "
                                    "Require valid-user",
-                     entry->where);
+                     where(cmd));
     }
 }
 
@@ -276,6 +296,7 @@ static const char *set_backend_key(cmd_parms *cmd, void *config, const char *hea
     key->header = header;
     key->ref = ref;
     dir->key = key;
+    mcp_guard_note_header(cmd, dir);
     APR_ARRAY_PUSH(mcp_guard_collected.keys, mcp_backend_key_t *) = key;
     return NULL;
 }
@@ -331,9 +352,9 @@ const command_rec mcp_guard_commands[] = {
                   "header, and file:, env: or exec: reference of the key that the backend demands"),
     AP_INIT_TAKE1("MCPGuardBackendPath", set_backend_path, NULL, ACCESS_CONF,
                   "what this location's path is at the backend, for the legacy endpoint event"),
-    AP_INIT_TAKE1("MCPGuardUpstreamToken", mcp_set_guard_upstream_token, NULL, ACCESS_CONF,
-                  "header in which the backend gets the person's access token of the identity "
-                  "provider, or Off"),
+    AP_INIT_TAKE_ARGV("MCPGuardUpstreamToken", mcp_set_guard_upstream_token, NULL, ACCESS_CONF,
+                      "header in which the backend gets an access token of the identity provider for "
+                      "the person, then by=, scope=, resource=, audience=; or Off"),
     AP_INIT_TAKE12("MCPGuardAssertion", mcp_set_guard_assertion, NULL, ACCESS_CONF,
                    "header in which the backend gets a signed JWT about the caller, and its audience; "
                    "or Off"),

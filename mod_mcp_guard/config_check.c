@@ -96,6 +96,64 @@ static const char *missing(const mcp_guarded_place_t *guarded, const mcp_shared_
     return NULL;
 }
 
+const char *mcp_guard_header_clash(const mcp_guard_dir_t *dir)
+{
+    const char *const names[] = { dir->key ? dir->key->header : "", dir->upstream_header, dir->assertion_header };
+    const char *rest;
+
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; names[i] && *names[i] && j < i; j++) {
+            if (names[j] && *names[j] && mcp_name_begins(names[j], names[i], &rest) && !*rest) {
+                return names[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* What a request to this place meets of the sections that choose headers: those of the main server first, each in the
+ * order of the file, as httpd merges them. Of patterns nobody knows what they cover: mcp_guard_check_proxy() looks again. */
+static const mcp_guard_dir_t *merged(const mcp_guarded_place_t *place, server_rec *main_server, apr_pool_t *p)
+{
+    const mcp_guarded_place_t *other = (const mcp_guarded_place_t *)mcp_guard_collected.headers->elts;
+    const mcp_guard_dir_t *all = NULL;
+
+    for (int own = 0; own < 2; own++) {
+        server_rec *server = own ? place->server : main_server;
+
+        for (int i = 0; i < mcp_guard_collected.headers->nelts && (!own || server != main_server); i++) {
+            int covers = other[i].dir == place->dir
+                         || (place->path && other[i].path && is_below(place->path, other[i].path));
+
+            if (other[i].server == server && covers) {
+                all = all ? mcp_guard_merge_dir(p, (void *)all, (void *)other[i].dir) : other[i].dir;
+            }
+        }
+    }
+    return all;
+}
+
+static int check_headers(server_rec *main_server, apr_pool_t *p)
+{
+    const mcp_guarded_place_t *place = (const mcp_guarded_place_t *)mcp_guard_collected.headers->elts;
+
+    for (int i = 0; i < mcp_guard_collected.headers->nelts; i++) {
+        const char *name = mcp_guard_header_clash(merged(&place[i], main_server, p));
+        const char *why = mcp_guard_upstream_check(place[i].dir);
+
+        if (name) {
+            why = apr_psprintf(p, "MCPGuardBackendKey, MCPGuardUpstreamToken and MCPGuardAssertion cannot share the "
+                                  "header %s, and two of them do here: give each a name of its own, or set one Off",
+                               name);
+        }
+        if (why) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, place[i].server, MCP_LOG(0406) "%s: %s", place[i].where, why);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
 int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
 {
     const mcp_guarded_place_t *guarded =
@@ -125,7 +183,7 @@ int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
-    return OK;
+    return check_headers(main_server, ptemp);
 }
 
 apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)

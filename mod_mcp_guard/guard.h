@@ -26,6 +26,7 @@
 #include "mcp_config.h"
 #include "limit.h"
 #include "mcp_grant.h"
+#include "mcp_upstream_token.h"
 #include "policy.h"
 #include "rpc.h"
 #include "session_id.h"
@@ -76,8 +77,10 @@ typedef struct {
     const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
     const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
     const char *upstream_header;    /* MCPGuardUpstreamToken; NULL: not set, "": off */
+    const mcp_token_want_t *upstream_want; /* and which token */
     const char *assertion_header;   /* MCPGuardAssertion; NULL: not set, "": off */
     const char *assertion_audience; /* NULL: the resource */
+    int header_clash;               /* merged: two of the above in one header */
     int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
     mcp_session_id_conf_t ids;      /* MCPGuardSession... */
     mcp_limit_conf_t limits;        /* MCPLimit... */
@@ -122,6 +125,7 @@ typedef struct mcp_guard_request_t {
     const mcp_rpc_message_t *message; /* that Require is asked about; NULL: none */
     const char *upstream_token;       /* the person's at the provider, where the location wants it */
     const char *assertion;            /* our own about this call, where the location wants it */
+    const char *claims_challenge;     /* what the provider wants of the person, for the challenge; base64url */
     int deciding;                     /* inside the nested run of auth_checker (authz.c) */
     int decided;                      /* Require was asked about all messages, and said yes */
     mcp_session_ids_t ids;            /* of the MCP session that the request belongs to */
@@ -157,6 +161,7 @@ typedef struct {
     apr_array_header_t *keys;      /* mcp_backend_key_t * */
     apr_array_header_t *resources; /* mcp_resource_ref_t * */
     apr_array_header_t *guarded;   /* mcp_guarded_place_t */
+    apr_array_header_t *headers;   /* the same, where something is given to the backend in a header of a chosen name */
     int odd_balancers;             /* some member speaks what proxy's fixups hook does not see */
 } mcp_guard_collected_t;
 
@@ -170,6 +175,9 @@ void *mcp_guard_merge_server(apr_pool_t *p, void *base, void *add);
 /** Start anew what setters collect: the configuration is read twice at start-up. */
 void mcp_guard_config_begin(apr_pool_t *pconf);
 
+/** Note that the section of @a cmd chooses a header. */
+void mcp_guard_note_header(cmd_parms *cmd, const mcp_guard_dir_t *dir);
+
 /** Note for challenges that @a scopes are asked for by a Require in the section of @a cmd. */
 void mcp_guard_note_scopes(cmd_parms *cmd, const char *scopes);
 
@@ -177,6 +185,9 @@ void mcp_guard_note_scopes(cmd_parms *cmd, const char *scopes);
 const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r);
 
 /* ---- config_check.c ---- */
+
+/** The header that two directives of @a dir choose, in any spelling that backends take for the same; NULL: none. */
+const char *mcp_guard_header_clash(const mcp_guard_dir_t *dir);
 
 /** Is anything guarded, or the guard configured, so that keys and store are needed? */
 int mcp_guard_in_use(server_rec *main_server);
@@ -190,7 +201,10 @@ apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
 /* ---- upstream_token.c ---- */
 
 void mcp_guard_upstream_init(mcp_store_t *store);
-const char *mcp_set_guard_upstream_token(cmd_parms *cmd, void *config, const char *arg);
+const char *mcp_set_guard_upstream_token(cmd_parms *cmd, void *config, int argc, char *const argv[]);
+
+/** Does a section want tokens that mod_mcp_oauth alone can have made? Then what is missing, with the mend; else NULL. */
+const char *mcp_guard_upstream_check(const mcp_guard_dir_t *dir);
 
 /** May the backend get something under this header? NULL, or why not. */
 const char *mcp_guard_header_name(cmd_parms *cmd, const char *name);

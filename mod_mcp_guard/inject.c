@@ -417,6 +417,13 @@ int mcp_guard_check_proxy(request_rec *r)
         || !(url = proxied_url(r))) {
         return DECLINED;
     }
+    if (req->dir->header_clash) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      MCP_LOG(0441) "two of MCPGuardBackendKey, MCPGuardUpstreamToken and MCPGuardAssertion want the "
+                                    "header %s here; refusing",
+                      mcp_guard_header_clash(req->dir));
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (!strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8)) {
         return DECLINED;
     }

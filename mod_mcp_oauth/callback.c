@@ -6,6 +6,7 @@
 #include "oauth.h"
 
 #include "connections.h"
+#include "upstream_tokens.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
@@ -17,8 +18,6 @@
 #include "mcp_util.h"
 
 APLOG_USE_MODULE(mcp_oauth);
-
-#define CHALLENGE_MAX 1500 /* bytes of a provider's claims challenge that go into a URL */
 
 typedef mcp_transaction_t transaction_t;
 
@@ -162,7 +161,7 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const transaction_t *t
 
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
-    const char *query = r->args ? r->args : "", *error, *code;
+    const char *query = r->args ? r->args : "", *error, *code, *due;
     mcp_identity_t who = { 0 };
     transaction_t tx = { 0 };
     apr_array_header_t *form;
@@ -210,7 +209,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                   .client = tx.authz.client_key,
                                   .client_name = tx.authz.client_name,
                                   .resource = tx.authz.resource });
-        if (who.challenge && !tx.again && strlen(who.challenge) <= CHALLENGE_MAX) {
+        if (who.challenge && !tx.again && strlen(who.challenge) <= MCP_CHALLENGE_MAX) {
             return mcp_sign_in_again(r, conf, tx.provider, &tx.authz, who.challenge);
         }
         return mcp_authz_error(r, conf, &tx.authz,
@@ -219,5 +218,8 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                                                                   : "server_error",
                                "the identity provider did not complete the sign-in");
     }
-    return mcp_signed_in(r, conf, &tx, &who);
+    /* While a session of hers lived, the provider asked for more than this sign-in has brought. */
+    due = tx.again ? NULL : mcp_challenge_due(r, conf, who.subject);
+    return due ? mcp_sign_in_again(r, conf, tx.provider, &tx.authz, due)
+               : mcp_signed_in(r, conf, &tx, &who);
 }

@@ -9,7 +9,7 @@
  *   its record (MCP_KIND_CODE, under the code id): what the grant will be
  *   { "sub":, "un": user name, "cl": claims, "sc": scope, "cn": client name,
  *     "iat": signed in at, "ms": and milliseconds, "sh", "oh": see mcp_refresh_t,
- *     "up": { "at":, "rt":, "exp":, "scope": } }
+ *     "up": { "at":, "rt":, "exp":, "got":, "scope": } }
  *
  *   the same (MCP_KIND_PARKED, under an id that is sealed into the consent form): it waits for the
  *   person's answer, and is taken once
@@ -47,6 +47,7 @@ static json_t *record_of(request_rec *r, const mcp_identity_t *who, const mcp_au
     mcp_put(up, "rt", who->refresh_token);
     mcp_put(up, "scope", who->scope);
     json_object_set_new(up, "exp", json_integer(apr_time_sec(who->expires)));
+    json_object_set_new(up, "got", json_integer(apr_time_sec(who->obtained)));
     json_object_set_new(json, "up", up);
     return json;
 }

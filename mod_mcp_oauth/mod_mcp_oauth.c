@@ -6,6 +6,7 @@
 #include "oauth.h"
 
 #include "connections.h"
+#include "upstream_tokens.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -295,6 +296,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
             mcp_shared_child_init(conf->store, pchild);
             mcp_upstream_child_init(pchild, main_server);
             mcp_clients_child_init(pchild);
+            mcp_tokens_child_init(main_server);
             return;
         }
     }
@@ -302,6 +304,7 @@ static void child_init(apr_pool_t *pchild, server_rec *main_server)
 
 static void register_hooks(apr_pool_t *p)
 {
+    mcp_tokens_register();
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);

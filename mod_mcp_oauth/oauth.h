@@ -258,9 +258,9 @@ apr_status_t mcp_session_revoke(request_rec *r, const mcp_oauth_conf_t *conf,
 apr_status_t mcp_session_revoke_listed(request_rec *r, const mcp_oauth_conf_t *conf,
                                        const unsigned char id[MCP_ID_LEN], const char *why);
 
-/** Upstream tokens of a grant. As mcp_store_get. */
-apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
-                                  const unsigned char id[MCP_ID_LEN], mcp_identity_t *upstream);
+/** Was this grant taken back a short while ago? What was written since has to be removed again. */
+int mcp_session_is_revoked(request_rec *r, const mcp_oauth_conf_t *conf,
+                           const unsigned char id[MCP_ID_LEN]);
 
 /** Store id of a ticket and a successor: grant id, generation big endian. */
 #define MCP_TICKET_LEN (MCP_ID_LEN + 4)

@@ -20,6 +20,8 @@
 
 #include "oauth.h"
 
+#include "upstream_tokens.h"
+
 #include <apr_strings.h>
 #include <http_log.h>
 
@@ -110,26 +112,26 @@ static successor_e get_successor(const refresh_t *x, json_t **answer)
 
 /*
  * Does the provider still stand by this person? It is asked when its own access token has run out
- * (W27), or is about to, and always when a grant is restored. New tokens go to *fresh.
- * @return OK (*asked tells whether it was), HTTP_UNAUTHORIZED: no more; else it cannot say now
+ * (W27), or is about to, and always when a grant is restored. *now is what is stored of its tokens
+ * then, with the claims of the last refresh that brought some.
+ * @return OK, HTTP_UNAUTHORIZED: no more; else it cannot say now
  */
-static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int *asked)
+static int ask_provider(const refresh_t *x, int must, mcp_identity_t *now)
 {
     const mcp_provider_t *provider = mcp_provider_by_name(x->conf, x->token.grant.subject);
-    const char *refresh_token = x->token.upstream_refresh;
-    mcp_identity_t stored;
+    mcp_tokens_t tokens = {
+        .r = x->r,
+        .conf = x->conf,
+        .provider = provider,
+        .id = x->token.grant.id,
+        .subject = x->token.grant.subject,
+        .refresh_token = x->token.upstream_refresh,
+        .until = apr_time_now() + x->conf->refresh_lifetime,
+        .wait = WAIT_MAX,
+    };
     mcp_result_t res = { 0 };
-    apr_status_t rv;
     int rc;
 
-    *asked = 0;
-    rv = mcp_session_upstream(x->r, x->conf, x->token.grant.id, &stored);
-    if (rv == MCP_EDOWN) {
-        return HTTP_SERVICE_UNAVAILABLE;
-    }
-    if (stored.refresh_token) {
-        refresh_token = stored.refresh_token;
-    }
     if (!provider) { /* not configured any more: nobody vouches for the person */
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                       MCP_LOG(0276) "\"%s\" signed in at a provider that is not configured any "
@@ -143,21 +145,17 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *fresh, int
                       mcp_log_text(x->r->pool, x->token.grant.subject), provider->name);
         return HTTP_UNAUTHORIZED;
     }
-    if (!refresh_token || (!must && rv == APR_SUCCESS && stored.expires > apr_time_now() + AHEAD)) {
-        return OK;
-    }
-    rc = mcp_upstream_refresh(x->r, provider, refresh_token, x->token.grant.subject, fresh, &res);
+    rc = mcp_tokens_renew(&tokens, must ? MCP_TOKEN_ASK : apr_time_now() + AHEAD, now, &res);
     if (rc == OK) {
-        *asked = 1;
-        if (!fresh->refresh_token) {
-            fresh->refresh_token = refresh_token;
-        }
         return OK;
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                   MCP_LOG(0272) "provider %s did not refresh \"%s\": %s", provider->name,
                   mcp_log_text(x->r->pool, x->token.grant.subject), mcp_detail(&res));
     if (rc == HTTP_UNAUTHORIZED) {
+        if (now->challenge) {
+            mcp_challenge_note(x->r, x->conf, x->token.grant.subject, now->challenge);
+        }
         return rc;
     }
     /* Out of reach. A running grant goes on, for the provider did not withdraw it, and is asked
@@ -180,12 +178,12 @@ static int give_back(const refresh_t *x)
 static int rotate(refresh_t *x, int restoring)
 {
     mcp_grant_t *grant = &x->token.grant;
-    mcp_identity_t fresh = { 0 };
+    mcp_identity_t tokens = { 0 };
     json_t *answer = NULL;
     apr_time_t expires = grant->expires;
     mcp_grant_t current;
     apr_status_t rv;
-    int rc, asked;
+    int rc;
 
     put_successor(x, NULL, PENDING_LIFETIME);
     rv = mcp_grant_get(x->conf->store, grant->id, &current, x->r->pool);
@@ -196,7 +194,7 @@ static int rotate(refresh_t *x, int restoring)
         drop_successor(x);
         return invalid_grant(x, "the grant was revoked");
     }
-    rc = ask_provider(x, restoring, &fresh, &asked);
+    rc = ask_provider(x, restoring, &tokens);
     if (rc == HTTP_UNAUTHORIZED) {
         drop_successor(x);
         mcp_session_revoke(x->r, x->conf, grant->id, "the identity provider honours it no more");
@@ -205,13 +203,13 @@ static int rotate(refresh_t *x, int restoring)
     if (rc != OK) {
         return give_back(x);
     }
-    if (asked) {
-        x->token.upstream_refresh = fresh.refresh_token;
-        grant->claims = fresh.claims ? fresh.claims : grant->claims;
-        grant->username = fresh.username ? fresh.username : grant->username;
+    if (tokens.refresh_token) {
+        x->token.upstream_refresh = tokens.refresh_token;
     }
+    grant->claims = tokens.claims ? tokens.claims : grant->claims;
+    grant->username = tokens.username ? tokens.username : grant->username;
     grant->generation++;
-    rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope, asked ? &fresh : NULL, &answer);
+    rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope, NULL, &answer);
     if (rv == APR_EGENERAL || rv == APR_EACCES) {
         drop_successor(x);
         return invalid_grant(x, "the grant was revoked meanwhile");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grants as this module writes them: token pairs, the ticket that makes a refresh token usable
- * once, upstream tokens, and taking all of it back.
+ * once, and taking all of it back.
  *
  *   refresh token, inside the seal (purpose mcprt)
  *   { "i": issuer tag, "g": grant id, "n": generation, "ck": client key, "cn": client name,
@@ -12,13 +12,14 @@
  *   record             id                     payload
  *   MCP_KIND_GRANT     grant id               see mcp_grant.h
  *   MCP_KIND_TICKET    grant id | generation  "1": this generation is still unused
- *   MCP_KIND_UPSTREAM  grant id               { "at":, "rt":, "exp":, "scope": }
+ *   MCP_KIND_UPSTREAM  grant id               see mcp_upstream_token.h
  *   MCP_KIND_BLOCK     grant id               "1": taken back just now, see mcp_session_revoke()
  */
 
 #include "oauth.h"
 
 #include "connections.h"
+#include "upstream_tokens.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
@@ -112,66 +113,10 @@ apr_status_t mcp_refresh_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const
     return rv;
 }
 
-/* ---- upstream tokens ---- */
-
-static apr_status_t put_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
-                                 const mcp_grant_t *grant, const mcp_identity_t *up)
-{
-    apr_status_t rv = APR_EINVAL;
-
-    if (!up->access_token && !up->refresh_token) {
-        return APR_SUCCESS;
-    }
-    /* Too large for the store (E7): without the access token, which can be had again. */
-    for (int with = 1; with >= 0 && rv == APR_EINVAL; with--) {
-        json_t *json = mcp_json_own(r->pool, json_object());
-        const char *text;
-
-        mcp_put(json, "at", with ? up->access_token : NULL);
-        mcp_put(json, "rt", up->refresh_token);
-        mcp_put(json, "scope", up->scope);
-        json_object_set_new(json, "exp", json_integer(apr_time_sec(up->expires)));
-        text = mcp_json_text(r->pool, json);
-        rv = mcp_store_put(conf->store, MCP_KIND_UPSTREAM, grant->id, MCP_ID_LEN, grant->expires,
-                           text, strlen(text), r->pool);
-    }
-    if (rv == APR_EINVAL) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_WARNING, 0, r,
-            MCP_LOG(0251) "the provider's tokens are too large for the store and are not kept");
-        rv = APR_SUCCESS;
-    }
-    return rv;
-}
-
-apr_status_t mcp_session_upstream(request_rec *r, const mcp_oauth_conf_t *conf,
-                                  const unsigned char id[MCP_ID_LEN], mcp_identity_t *upstream)
-{
-    unsigned char *data;
-    apr_status_t rv;
-    apr_size_t len;
-    json_t *json;
-
-    memset(upstream, 0, sizeof(*upstream));
-    rv = mcp_store_get(conf->store, MCP_KIND_UPSTREAM, id, MCP_ID_LEN, &data, &len, r->pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    json = mcp_json_parse(r->pool, (const char *)data, len, len);
-    if (!json) {
-        return APR_NOTFOUND;
-    }
-    upstream->access_token = mcp_json_str(json, "at");
-    upstream->refresh_token = mcp_json_str(json, "rt");
-    upstream->scope = mcp_json_str(json, "scope");
-    upstream->expires = apr_time_from_sec(mcp_json_int(json, "exp", 0));
-    return APR_SUCCESS;
-}
-
 /* ---- issuing ---- */
 
-static int revoked_meanwhile(request_rec *r, const mcp_oauth_conf_t *conf,
-                             const unsigned char id[MCP_ID_LEN])
+int mcp_session_is_revoked(request_rec *r, const mcp_oauth_conf_t *conf,
+                           const unsigned char id[MCP_ID_LEN])
 {
     unsigned char *data;
     apr_size_t len;
@@ -220,7 +165,7 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
         rv = mcp_grant_put(conf->store, &record, r->pool);
     }
     if (rv == APR_SUCCESS && upstream) {
-        rv = put_upstream(r, conf, &record, upstream);
+        rv = mcp_tokens_put(r, conf, record.id, record.expires, upstream);
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -229,7 +174,7 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
     mcp_person_noted(r, conf, token, &record);
     /* A revocation that ran beside this left its mark before it wrote its tombstone: either the
      * mark is seen here, or the tombstone has just replaced what was written above. */
-    if (revoked_meanwhile(r, conf, record.id)) {
+    if (mcp_session_is_revoked(r, conf, record.id)) {
         mcp_session_revoke(r, conf, record.id, "it was taken back while tokens were issued");
         return APR_EGENERAL;
     }

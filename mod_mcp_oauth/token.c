@@ -169,6 +169,7 @@ static int read_record(request_rec *r, const mcp_oauth_conf_t *conf, const unsig
     up->refresh_token = mcp_json_str(tokens, "rt");
     up->scope = mcp_json_str(tokens, "scope");
     up->expires = apr_time_from_sec(mcp_json_int(tokens, "exp", 0));
+    up->obtained = apr_time_from_sec(mcp_json_int(tokens, "got", 0));
     token->upstream_refresh = up->refresh_token;
     token->sid = mcp_json_str(json, "sh");
     token->sub = mcp_json_str(json, "oh");

@@ -121,12 +121,13 @@ async function body(request) {
  * @param options.client        further metadata of it, such as backchannel_logout_uri; undefined takes a member away
  * @param options.authMethod    how the client authenticates: client_secret_basic (default) or client_secret_post
  * @param options.configure     (configuration of oidc-provider) => another one
+ * @param options.prepare       (provider of oidc-provider) => nothing: further grant types and middleware
  * @param options.tls           key and certificate (options of https): speak https
  * @return { issuer, accounts, handle(request, response), disable(login), enable(login), close() }; a disabled account can neither sign in nor
  *         have its tokens refreshed
  */
 export async function startProvider({ port = 0, clientId, clientSecret, redirectUris, authMethod = 'client_secret_basic',
-    accounts = ACCOUNTS, client: metadata = {}, configure = (same) => same, tls }) {
+    accounts = ACCOUNTS, client: metadata = {}, configure = (same) => same, prepare, tls }) {
     const disabled = new Set();
     const find = (is) => accounts.find((each) => !disabled.has(each.login) && is(each));
     const client = {
@@ -154,6 +155,7 @@ export async function startProvider({ port = 0, clientId, clientSecret, redirect
     const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
     const provider = new Provider(issuer, configure(configuration({ client, find })));
     provider.use(offlineWithoutPrompt);
+    prepare?.(provider);
     const signIn = interactions(provider, find, client);
     const callback = provider.callback();
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A person's sign-in at the provider: the way there, the code that comes back, and the refresh of it. What the provider
- * says goes to the log; a client or person hears in our own words what it means. */
+/* A person's sign-in at the provider: the way there, and the code that comes back. What the provider says goes to the log; a client or person hears in our own words what it means. */
 
 #include "upstream_impl.h"
 
@@ -132,8 +131,8 @@ int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mc
 }
 
 /* Who the claims speak of. @a subject: who it has to be, NULL at a sign-in. */
-static int describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, const char *subject,
-                    mcp_identity_t *identity, mcp_result_t *res)
+int mcp_upstream_describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, const char *subject,
+                          mcp_identity_t *identity, mcp_result_t *res)
 {
     const char *why = "sub is another person's", *who = mcp_claims_subject(p, claims, provider->subject_claims, &why);
 
@@ -148,14 +147,6 @@ static int describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t 
     identity->username = mcp_claims_username(p, claims, provider->username_claim);
     identity->claims = mcp_claims_filter(p, claims, provider->claims, MCP_CLAIMS_MAX);
     return OK;
-}
-
-static void keep_tokens(const mcp_token_answer_t *answer, mcp_identity_t *identity)
-{
-    identity->access_token = answer->access_token;
-    identity->refresh_token = answer->refresh_token;
-    identity->scope = answer->scope;
-    identity->expires = answer->expires;
 }
 
 /* RFC 9207 section 2.4: whose answer is this? An empty iss is a wrong one (T43). */
@@ -216,10 +207,10 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
     if (provider->kind == MCP_PROVIDER_OAUTH2) {
         rc = mcp_userinfo(r, provider, answer.access_token, &claims, res);
         if (rc == OK) {
-            rc = describe(r->pool, provider, claims, NULL, identity, res);
+            rc = mcp_upstream_describe(r->pool, provider, claims, NULL, identity, res);
         }
         if (rc == OK) {
-            keep_tokens(&answer, identity);
+            mcp_token_answer_keep(&answer, identity);
         }
         return rc;
     }
@@ -230,10 +221,10 @@ static int redeem(request_rec *r, const mcp_provider_t *provider, const mcp_upst
     expected.now = apr_time_now();
     rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);
     if (rc == OK) {
-        rc = describe(r->pool, provider, claims, NULL, identity, res);
+        rc = mcp_upstream_describe(r->pool, provider, claims, NULL, identity, res);
     }
     if (rc == OK) {
-        keep_tokens(&answer, identity);
+        mcp_token_answer_keep(&answer, identity);
     }
     return rc;
 }
@@ -246,73 +237,6 @@ int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mc
     memset(identity, 0, sizeof(*identity));
     if (rc == OK) {
         rc = redeem(r, provider, sent, code, iss_param, identity, res);
-        mcp_upstream_leave(provider);
-    }
-    return rc;
-}
-
-static int refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token, const char *subject,
-                   mcp_identity_t *identity, mcp_result_t *res)
-{
-    const char *const secrets[] = { refresh_token, NULL };
-    mcp_id_token_expected_t expected = {
-        .client_id = provider->client_id,
-        .now = apr_time_now(),
-    };
-    apr_table_t *params = apr_table_make(r->pool, 4);
-    mcp_token_answer_t answer = { 0 };
-    const mcp_discovery_t *doc;
-    json_t *claims = NULL;
-    int rc = mcp_discover(r, provider, &doc, res);
-
-    if (rc != OK) {
-        return rc;
-    }
-    apr_table_setn(params, "grant_type", "refresh_token");
-    apr_table_setn(params, "refresh_token", refresh_token);
-    add_scope(r->pool, provider, params);
-    /* A refresh token may be spent although its answer says 503: no second attempt. */
-    rc = mcp_token_call(r, provider, doc, params, 0, secrets, &answer, res);
-    if (rc == HTTP_UNAUTHORIZED) {
-        res->error = "invalid_grant";
-    }
-    if (rc != OK) {
-        return rc;
-    }
-    keep_tokens(&answer, identity);
-    if (!identity->refresh_token) { /* the old one goes on (RFC 6749 section 6, E10) */
-        identity->refresh_token = refresh_token;
-    }
-    if (provider->kind != MCP_PROVIDER_OIDC || !answer.id_token) {
-        return OK;
-    }
-    rc = mcp_upstream_verify(r, provider, doc, answer.id_token, &expected, &claims, res);
-    if (rc == OK) {
-        rc = describe(r->pool, provider, claims, subject, identity, res);
-    }
-    else if (rc == HTTP_FORBIDDEN) { /* the person's tenant may not sign in any more */
-        res->error = "invalid_grant";
-        return res->status = HTTP_UNAUTHORIZED;
-    }
-    else if (rc == HTTP_SERVICE_UNAVAILABLE) {
-        /* The provider has refreshed, and may have spent the old token: what it gave must not be lost because its keys
-         * cannot be fetched just now. The claims stay as they were. */
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      MCP_LOG(0302) "provider %s: claims not renewed: %s", provider->name, res->log);
-        memset(res, 0, sizeof(*res));
-        rc = OK;
-    }
-    return rc;
-}
-
-int mcp_upstream_refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token,
-                         const char *subject, mcp_identity_t *identity, mcp_result_t *res)
-{
-    int rc = mcp_upstream_enter(provider, res);
-
-    memset(identity, 0, sizeof(*identity));
-    if (rc == OK) {
-        rc = refresh(r, provider, refresh_token, subject, identity, res);
         mcp_upstream_leave(provider);
     }
     return rc;

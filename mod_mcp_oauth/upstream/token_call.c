@@ -107,6 +107,7 @@ static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_t
     answer->refresh_token = mcp_json_str(json, "refresh_token");
     answer->id_token = mcp_json_str(json, "id_token");
     answer->scope = mcp_json_str(json, "scope");
+    answer->issued_type = mcp_json_str(json, "issued_token_type");
     if (!answer->access_token) {
         return malformed(p, url, "the answer has no access_token", res);
     }
@@ -119,6 +120,15 @@ static int read_answer(apr_pool_t *p, const char *url, const json_t *json, mcp_t
         answer->expires = apr_time_now() + apr_time_from_sec(seconds < SECONDS_MAX ? seconds : SECONDS_MAX);
     }
     return OK;
+}
+
+void mcp_token_answer_keep(const mcp_token_answer_t *answer, mcp_identity_t *identity)
+{
+    identity->access_token = answer->access_token;
+    identity->refresh_token = answer->refresh_token;
+    identity->scope = answer->scope;
+    identity->expires = answer->expires;
+    identity->obtained = apr_time_now();
 }
 
 int mcp_provider_refusal(apr_pool_t *p, const char *url, const mcp_fetched_t *got, const json_t *json,
@@ -143,6 +153,7 @@ int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_dis
     }
     json = mcp_json_parse(r->pool, got.body, got.len, ANSWER_MAX);
     if (got.status != HTTP_OK || (json && mcp_json_str(json, "error"))) { /* some say 200 with an error inside */
+        answer->refusal = json ? mcp_json_str(json, "error") : NULL;
         answer->challenge = json ? mcp_json_str(json, "claims") : NULL;
         return mcp_provider_refusal(r->pool, endpoint.plain, &got, json, secrets, proof, res);
     }

@@ -11,6 +11,7 @@
 
 #include "credential.h"
 #include "mcp_result.h"
+#include "mcp_upstream_token.h"
 
 /* Who signs people in, and how. */
 typedef enum {
@@ -74,6 +75,7 @@ typedef struct {
     const char *refresh_token; /* upstream; NULL when none */
     const char *scope;         /* upstream's, may be NULL */
     apr_time_t expires;        /* of the upstream access token; 0 unknown */
+    apr_time_t obtained;       /* when it came; 0 unknown */
     const char *challenge;     /* of a sign-in that failed: what another one has to ask for (claims, E11) */
 } mcp_identity_t;
 
@@ -124,12 +126,38 @@ int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mc
                         const char *code, const char *iss_param, mcp_identity_t *identity, mcp_result_t *res);
 
 /**
+ * Before the two that follow, for they are made under a lock: wait until this thread may call the provider, and have its
+ * metadata. @return OK (mcp_upstream_end() must follow), or 502 or 503 with @a res filled
+ */
+int mcp_upstream_begin(request_rec *r, const mcp_provider_t *provider, mcp_result_t *res);
+void mcp_upstream_end(const mcp_provider_t *provider);
+
+/** How long one call of the token endpoint may take at most, with all that belongs to it. */
+apr_interval_time_t mcp_upstream_longest(const mcp_provider_t *provider);
+
+/**
+ * Keeps what the provider has given, before anything else can fail. Called with the refresh token alone as long as there
+ * is an id_token to be verified.
+ */
+typedef apr_status_t mcp_keep_fn(void *baton, const mcp_identity_t *tokens);
+
+/**
  * Refresh at the provider. On success identity holds the new tokens (the old refresh token when none came), and the
  * claims of a new id_token or NULL subject/claims when none came; a new id_token must keep iss and sub.
- * @return OK; HTTP_UNAUTHORIZED with error invalid_grant when the provider honours the person no more; else 502/503
+ * @param want  NULL: the same again; else the scope and resource of the access token that is wanted
+ * @return OK; HTTP_UNAUTHORIZED when the provider does not honour the grant (for the sake of @a want: does not give it);
+ *         identity->challenge is its claims challenge then, if there is one; else 502 or 503
  */
 int mcp_upstream_refresh(request_rec *r, const mcp_provider_t *provider, const char *refresh_token,
-                         const char *subject, mcp_identity_t *identity, mcp_result_t *res);
+                         const char *subject, const mcp_token_want_t *want, mcp_keep_fn *keep, void *baton,
+                         mcp_identity_t *identity, mcp_result_t *res);
+
+/**
+ * Have the provider make another access token of @a token: on behalf of the person (Entra ID), or by token exchange
+ * (RFC 8693). As mcp_upstream_refresh().
+ */
+int mcp_upstream_exchange(request_rec *r, const mcp_provider_t *provider, const char *token,
+                          const mcp_token_want_t *want, mcp_identity_t *identity, mcp_result_t *res);
 
 /**
  * Verify a logout token with the provider's keys (OpenID Connect Back-Channel Logout 1.0 section 2.6); whether its jti

@@ -3,6 +3,7 @@
  *
  *   signin.c     the functions of upstream.h: where a person's sign-in meets the provider
  *   provider_section.c, provider_set.c, presets.c   directives (provider_config.h)
+ *   renew.c      refresh, and tokens for other resources
  *   provider.c   post_config, child_init
  *   token_call.c the token endpoint: answers, errors
  *   par.c        pushed authorization requests
@@ -142,6 +143,10 @@ int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_disco
 int mcp_upstream_verify(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc, const char *token,
                         const mcp_id_token_expected_t *expected, json_t **claims, mcp_result_t *res);
 
+/** Who the person is, by @a claims; @a subject, if not NULL, must be the same one. OK, or 502 with @a res filled. */
+int mcp_upstream_describe(apr_pool_t *p, const mcp_provider_t *provider, const json_t *claims, const char *subject,
+                          mcp_identity_t *identity, mcp_result_t *res);
+
 /* ---- credential.c ---- */
 
 /* One of our endpoints at the provider, with and without a client certificate. */
@@ -204,7 +209,9 @@ typedef struct {
     const char *refresh_token; /* NULL when none */
     const char *id_token;      /* NULL when none */
     const char *scope;         /* NULL when none */
+    const char *issued_type;   /* issued_token_type of an exchange (RFC 8693 section 2.2.1), NULL when none */
     apr_time_t expires;        /* 0 unknown */
+    const char *refusal;       /* its error code, as the endpoint has it; NULL when it did not refuse */
     const char *challenge;     /* of a refusal: its `claims`, for another authorization request (E11); NULL when none */
 } mcp_token_answer_t;
 
@@ -217,6 +224,9 @@ typedef struct {
 int mcp_token_call(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t *doc,
                    const apr_table_t *params, int again, const char *const *secrets,
                    mcp_token_answer_t *answer, mcp_result_t *res);
+
+/** The tokens of an answer. */
+void mcp_token_answer_keep(const mcp_token_answer_t *answer, mcp_identity_t *identity);
 
 /* ---- userinfo.c ---- */
 

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { openBrowser } from './lib/browser.mjs';
 import { aadsts, CONSUMERS, DOMAIN, OTHER_TENANT, startEntra, TENANT } from './lib/entra.mjs';
-import { request } from './lib/http.mjs';
+import { challenge, request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { Person } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
@@ -493,7 +493,7 @@ suite('Entra ID', {
         assert.equal(entra.asked('/authorize').length, 2);
     });
 
-    await it('the person\'s upstream token goes to a backend that asks for it, and nowhere else; an expired one never (G18, CP-31)', async () => {
+    await it('the person\'s upstream token goes to a backend that asks for it, and nowhere else; an expired one never, for it is renewed (G18, CP-31)', async () => {
         const lines = `${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "openid profile offline_access api://backend/access"`;
         const wants = (header) => (...all) => site(...all).replace('Require valid-user', `Require valid-user\nMCPGuardUpstreamToken ${header}`);
         const call = async (token, headers = {}) => {
@@ -509,15 +509,9 @@ suite('Entra ID', {
         assert.deepEqual(entra.issued.get(first).scopes, ['openid', 'profile', 'offline_access', 'api://backend/access']);
         world.httpd.secret('upstream token', first);
         await sleep(2100);
-        const before = world.echo.requests.length;
-        const { answer } = await call(tokens.access_token);
-        assert.equal(answer.status, 401);
-        assert.match(answer.headers['www-authenticate'], /error="invalid_token"/);
-        assert.equal(world.echo.requests.length, before, 'the backend was called');
         entra.tokenLife = 3600;
-        const next = (await client.refresh(tokens.refresh_token)).json();
-        const [second] = (await call(next.access_token)).got('authorization');
-        assert.ok(entra.issued.has(second.slice(7)) && second.slice(7) !== first);
+        const [second] = (await call(tokens.access_token)).got('authorization');
+        assert.ok(entra.issued.has(second.slice(7)) && second.slice(7) !== first, 'it was renewed in place');
         world.httpd.secret('upstream token', second.slice(7));
         // under a name of its own, which no client can use in any spelling
         await configure(lines, { site: wants('X-Upstream-Token') });
@@ -533,6 +527,73 @@ suite('Entra ID', {
         const text = (await call(plain.access_token)).answer.text;
         for (const token of entra.issued.keys()) assert.equal(text.includes(token), false);
         entra.tokenLife = undefined;
+    });
+
+    await it('a token for Graph by refresh, and one for another API on behalf of the person: one call each (G18, E3, E10)', async () => {
+        const own = `api://${entra.clientId}/access`;
+        const lines = `${secret}\nMCPProviderAllowTenant ${TENANT}\nMCPProviderScope "openid profile offline_access ${own}"`;
+        const wants = (line) => (...all) => site(...all).replace('Require valid-user', `Require valid-user\nMCPGuardUpstreamToken ${line}`);
+        const call = (token) => request(`${world.base}/echo`, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { Authorization: `Bearer ${token}` } });
+        const given = (answer) => answer.json().headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1].slice(7);
+        const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+        const asked = (grant) => entra.asked('/token').filter(({ form }) => form.get('grant_type') === grant).map(({ form }) => form);
+
+        await configure(lines, { site: wants('Authorization by=refresh scope="https://graph.microsoft.com/User.Read"') });
+        let tokens = (await client.redeem((await signsIn()).code)).json();
+        let answers = await Promise.all(Array.from({ length: 8 }, () => call(tokens.access_token)));
+        assert.deepEqual(answers.map(({ status }) => status), Array(8).fill(200), world.httpd.log().slice(-2000));
+        assert.equal(new Set(answers.map(given)).size, 1);
+        assert.deepEqual(entra.issued.get(given(answers[0])).scopes, ['https://graph.microsoft.com/User.Read']);
+        assert.equal(asked('refresh_token').length, 1);
+        assert.equal(asked('refresh_token')[0].has('resource'), false, 'E12');
+        world.httpd.secret('Graph token', given(answers[0]));
+
+        await configure(lines, { site: wants('Authorization by=on-behalf-of scope=api://backend/.default') });
+        tokens = (await client.redeem((await signsIn()).code)).json();
+        answers = await Promise.all(Array.from({ length: 8 }, () => call(tokens.access_token)));
+        assert.deepEqual(answers.map(({ status }) => status), Array(8).fill(200), world.httpd.log().slice(-2000));
+        assert.deepEqual(entra.issued.get(given(answers[0])).scopes, ['api://backend/.default']);
+        assert.equal(asked(JWT_BEARER).length, 1);
+        assert.deepEqual(entra.issued.get(asked(JWT_BEARER)[0].get('assertion')).scopes.slice(-1), [own]);
+        world.httpd.secret('token on behalf', given(answers[0]));
+
+        // consent is missing: the session lives, the backend is not called, and not every call asks Entra
+        tokens = (await client.redeem((await signsIn()).code)).json();
+        entra.requests.length = 0;
+        const before = world.echo.requests.length;
+        entra.fail.token = [aadsts(65001, 'invalid_grant', 'The user or administrator has not consented to use the application.', { suberror: 'consent_required' })];
+        const mark = world.httpd.log().length;
+        answers = [await call(tokens.access_token), await call(tokens.access_token)];
+        assert.deepEqual(answers.map(({ status }) => status), [403, 403]);
+        assert.doesNotMatch(answers[0].text, /AADSTS|consent/);
+        assert.match(world.httpd.log().slice(mark), /MCP0256.*api:\/\/backend\/\.default.*AADSTS65001/);
+        assert.equal(asked(JWT_BEARER).length, 1);
+        assert.equal(world.echo.requests.length, before);
+        assert.equal((await client.refresh(tokens.refresh_token)).status, 200);
+    });
+
+    await it('a claims challenge while a session lives: 401 with the claims, and the next sign-in asks for them; one that comes again is 403 (E11, CP-34)', async () => {
+        const wanted = '{"access_token":{"acrs":{"essential":true,"value":"c3"}}}';
+        const call = (token) => request(`${world.base}/echo`, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers: { Authorization: `Bearer ${token}` } });
+        const more = () => aadsts(50076, 'interaction_required', 'Multi-factor authentication is required.', { suberror: 'basic_action', claims: wanted });
+        let tokens = (await client.redeem((await signsIn()).code)).json();
+        entra.fail.token = [more()];
+        const answer = await call(tokens.access_token);
+        assert.equal(answer.status, 401);
+        const { error, claims } = challenge(answer);
+        assert.equal(error, 'invalid_token');
+        assert.equal(Buffer.from(claims, 'base64url').toString(), wanted);
+        assert.doesNotMatch(answer.text, /AADSTS/);
+        assert.equal((await client.refresh(tokens.refresh_token)).status, 400, 'a refresh does not help');
+        entra.requests.length = 0;
+        tokens = (await client.redeem((await signsIn()).code)).json();
+        assert.deepEqual(entra.asked('/authorize').map(({ query }) => query.claims), [undefined, wanted]);
+        entra.fail.token = [more()];
+        assert.equal((await call(tokens.access_token)).status, 403, 'once more would be a circle');
+        assert.equal((await client.refresh(tokens.refresh_token)).status, 200);
+        entra.requests.length = 0;
+        await signsIn();
+        assert.deepEqual(entra.asked('/authorize').map(({ query }) => query.claims), [undefined], 'asked for once');
     });
 
     await it('an upstream token is renewed ahead of its end, by whatever refresh comes then (CP-31)', async () => {

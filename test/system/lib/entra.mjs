@@ -221,8 +221,9 @@ export async function startEntra({ clientId = randomUUID(), host = '127.0.0.1' }
         },
         async 'urn:ietf:params:oauth:grant-type:jwt-bearer'(form) {
             if (form.get('requested_token_use') !== 'on_behalf_of') return aadsts(900144, 'invalid_request', `The request body must contain the following parameter: 'requested_token_use'.`);
-            const held = entra.issued?.get(form.get('assertion'));
-            return held ?? aadsts(500131, 'invalid_grant', 'Assertion audience does not match the Client app presenting the assertion.');
+            // the assertion is an access token for the very application that presents it
+            const held = entra.issued.get(form.get('assertion'));
+            return held?.scopes.some((scope) => scope.startsWith(`api://${clientId}/`)) ? { ...held, scopes: [] } : aadsts(500131, 'invalid_grant', 'Assertion audience does not match the Client app presenting the assertion.');
         },
     };
     entra.issued = new Map();
