@@ -43,11 +43,11 @@ static const char *check_program(cmd_parms *cmd, const char *target)
     const char *rest = mcp_pipe_program(target);
     char *program;
 
-    if (!rest) {
+    if (!rest || strchr("|$", *rest)) {
         return "MCPTraceExport takes \"|PROGRAM ARGUMENTS\", such as "
                "\"|/usr/libexec/mcp-otlp --endpoint https://collector.example.com:4318/v1/traces\"";
     }
-    /* what begins otherwise (quotes, "|$") is httpd's to understand */
+    /* what begins otherwise, with quotes, is httpd's to understand */
     program = apr_pstrmemdup(cmd->temp_pool, rest, strcspn(rest, " \t"));
     if (*program == '/' && access(program, X_OK) != 0) {
         return apr_pstrcat(cmd->pool, "MCPTraceExport: ", program, " is no program that can be started", NULL);

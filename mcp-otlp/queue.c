@@ -34,7 +34,7 @@ otlp_queue_t *otlp_queue_make(apr_pool_t *p, apr_size_t max_spans, apr_size_t ma
 void otlp_queue_add(otlp_queue_t *queue, const char *text, int count, apr_time_t now)
 {
     apr_size_t len = strlen(text);
-    line_t *line = malloc(sizeof(*line) + len);
+    line_t *line = malloc(sizeof(*line) + len + 1);
 
     if (!line) {
         abort(); /* httpd starts us again */
@@ -43,7 +43,7 @@ void otlp_queue_add(otlp_queue_t *queue, const char *text, int count, apr_time_t
     line->came = now;
     line->len = len;
     line->count = count;
-    memcpy(line->text, text, len);
+    memcpy(line->text, text, len + 1);
     *queue->last = line;
     queue->last = &line->next;
     queue->spans += (apr_size_t)count;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <apr_strings.h>
@@ -35,8 +36,9 @@ struct otlp_sender_t {
     char *body;       /* NULL: nothing is being sent */
     apr_size_t spans; /* in it */
     apr_time_t first_try, next_try;
-    int tries;
+    unsigned int tries;
     int flying;
+    int asked; /* the answer had Retry-After */
     int hurry;
     state_e state;
     apr_size_t lost; /* spans, since that was told last */
@@ -61,7 +63,7 @@ static const char *read_private(apr_pool_t *p, const char *path, char **text, ap
 /* `Name: value` lines; blank ones, and those that begin with #, are nothing. */
 static const char *add_headers(apr_pool_t *p, otlp_sender_t *s, const char *path)
 {
-    char *text, *line, *state = NULL;
+    char *text = NULL, *line, *state = NULL;
     const char *err = read_private(p, path, &text, NULL);
 
     for (line = err ? NULL : apr_strtok(text, "\r\n", &state); line; line = apr_strtok(NULL, "\r\n", &state)) {
@@ -82,8 +84,8 @@ static const char *add_headers(apr_pool_t *p, otlp_sender_t *s, const char *path
 static const char *add_certificate(apr_pool_t *p, otlp_sender_t *s, const char *cert, const char *key)
 {
     struct curl_blob blob = { .flags = CURL_BLOB_COPY };
-    char *text;
-    apr_size_t len;
+    char *text = NULL;
+    apr_size_t len = 0;
     const char *err = mcp_read_file(p, cert, FILE_MAX_BYTES, &text, &len);
 
     if (!err) {
@@ -110,6 +112,18 @@ static size_t take_answer(char *data, size_t size, size_t n, void *baton)
     s->answer_len += n < room ? n : room;
     s->answer[s->answer_len] = '\0';
     return n; /* the rest is thrown away */
+}
+
+/* libcurl knows both forms of Retry-After, but not whether it is of this answer. */
+static size_t take_header(char *data, size_t size, size_t n, void *baton)
+{
+    static const char name[] = "retry-after:";
+    otlp_sender_t *s = baton;
+
+    if (size * n > sizeof(name) && !strncasecmp(data, name, sizeof(name) - 1)) {
+        s->asked = 1;
+    }
+    return size * n;
 }
 
 otlp_sender_t *otlp_sender_make(apr_pool_t *p, const otlp_way_t *way, const char **err)
@@ -145,6 +159,8 @@ otlp_sender_t *otlp_sender_make(apr_pool_t *p, const otlp_way_t *way, const char
     curl_easy_setopt(s->curl, CURLOPT_ERRORBUFFER, s->detail);
     curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(s->curl, CURLOPT_WRITEDATA, s);
+    curl_easy_setopt(s->curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(s->curl, CURLOPT_HEADERDATA, s);
     if (way->ca_file) {
         curl_easy_setopt(s->curl, CURLOPT_CAINFO, way->ca_file);
     }
@@ -193,7 +209,9 @@ static apr_time_t pause_of(otlp_sender_t *s)
     if (s->hurry) {
         return PAUSE_HURRY;
     }
-    curl_easy_getinfo(s->curl, CURLINFO_RETRY_AFTER, &asked);
+    if (s->asked) {
+        curl_easy_getinfo(s->curl, CURLINFO_RETRY_AFTER, &asked);
+    }
     if (asked > 0) {
         return asked < apr_time_sec(PAUSE_ASKED_MAX) ? apr_time_from_sec(asked) : PAUSE_ASKED_MAX;
     }
@@ -278,6 +296,7 @@ void otlp_sender_send(otlp_sender_t *s, char *body, apr_size_t len, apr_size_t s
 
 static void start(otlp_sender_t *s)
 {
+    s->asked = 0;
     s->answer_len = 0;
     s->answer[0] = '\0';
     s->detail[0] = '\0';

@@ -41,14 +41,22 @@ static int before_authentication(request_rec *r)
     return refuse_unaudited(r);
 }
 
-/* A message may carry the trace itself (semantic conventions for MCP), for where its client has no say in headers. */
-static void adopt_trace(request_rec *r, const mcp_rpc_t *rpc)
+/* A message may carry the trace itself (semantic conventions for MCP), for where its client has no say in headers. Its
+ * server looks there first, so where it is our trace, our call of the backend is named there, too. */
+static void continue_trace(request_rec *r, const mcp_rpc_t *rpc)
 {
     const json_t *meta = rpc && rpc->count == 1 ? json_object_get(rpc->messages[0].params, "_meta") : NULL;
-    const char *traceparent = mcp_json_str(meta, "traceparent");
+    const char *traceparent = mcp_json_str(meta, "traceparent"), *ours;
+    const mcp_trace_t *trace;
 
-    if (traceparent) {
-        mcp_trace_adopt(r, traceparent, mcp_json_str(meta, "tracestate"));
+    if (!traceparent) {
+        return;
+    }
+    trace = mcp_trace(r);
+    mcp_trace_adopt(r, traceparent, mcp_json_str(meta, "tracestate"));
+    ours = apr_table_get(r->headers_in, "traceparent");
+    if (mcp_span_is_on() && trace->sampled && ours && !strncmp(ours, traceparent, 3 + MCP_TRACE_ID_LEN)) {
+        mcp_rpc_replace(rpc, traceparent, ours);
     }
 }
 
@@ -61,7 +69,7 @@ static int before_backend(request_rec *r)
         req->guarded = apr_time_now() - r->request_time;
         if (mcp_audit_wants_calls() || mcp_span_is_on()) {
             mcp_trace(r); /* sets what the backend is told */
-            adopt_trace(r, req->rpc);
+            continue_trace(r, req->rpc);
         }
     }
     return DECLINED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request's body, read once before Require is asked, checked, and put back for mod_proxy byte for byte. */
+/* A request's body, read once before Require is asked, checked, and put back for mod_proxy byte for byte (but for a
+ * traceparent in it: calls.c). */
 
 #include <string.h>
 
@@ -306,6 +307,19 @@ const mcp_rpc_t *mcp_rpc_of(request_rec *r)
     const mcp_guard_request_t *req = mcp_guard_known(r);
 
     return req ? req->rpc : NULL;
+}
+
+int mcp_rpc_replace(const mcp_rpc_t *rpc, const char *from, const char *to)
+{
+    apr_size_t len = strlen(from);
+    const char *at = rpc->body ? ap_strstr_c(rpc->body, from) : NULL;
+
+    /* With escapes in it, what we look for may be spelled otherwise, and this be something else. */
+    if (!at || strlen(to) != len || ap_strstr_c(at + 1, from) || ap_strstr_c(rpc->body, "\\u")) {
+        return 0;
+    }
+    memcpy((char *)at, to, len); /* ours, since mcp_read_body() */
+    return 1;
 }
 
 const mcp_rpc_message_t *mcp_rpc_message(request_rec *r)

@@ -61,6 +61,13 @@ void mcp_rpc_want(cmd_parms *cmd);
  */
 const mcp_rpc_t *mcp_rpc_of(request_rec *r);
 
+/**
+ * Put @a to into the body that goes on, for a string of the same length that stands in it exactly once.
+ * Whether it may is asked beforehand: nothing is checked again.
+ * @return 1, or 0: it stays as it came
+ */
+int mcp_rpc_replace(const mcp_rpc_t *rpc, const char *from, const char *to);
+
 /** The message that Require is being asked about now; NULL: none, or a request without a body. */
 const mcp_rpc_message_t *mcp_rpc_message(request_rec *r);
 

@@ -91,6 +91,13 @@ static const char *backend_of(request_rec *r, int *port)
     return host;
 }
 
+/* Was the backend called? The limit of streams refuses where the guard is through. */
+static int has_called(request_rec *r, const mcp_guard_request_t *req)
+{
+    return req->guarded && r->proxyreq && !apr_table_get(r->subprocess_env, "MCP_ERROR")
+           && !apr_table_get(r->notes, "mcp-stream-refused");
+}
+
 void mcp_guard_span(request_rec *r, const mcp_guard_request_t *req, const char *outcome)
 {
     const mcp_trace_t *trace = mcp_trace(r);
@@ -105,7 +112,7 @@ void mcp_guard_span(request_rec *r, const mcp_guard_request_t *req, const char *
     /* What the client did wrong is no failure of a server (conventions for HTTP), unless MCP's own answer tells of it. */
     failed = r->status >= 500 || (!ok && r->status < 400);
     mcp_span_begin(&line, trace, name_of(r, req, message), r->request_time, failed);
-    if (req->guarded && r->proxyreq) {
+    if (has_called(r, req)) {
         int port;
         const char *host = backend_of(r, &port);
 

@@ -92,16 +92,26 @@ MCPSessionCache 0
         for (const id of [no, stranger, begun.split('-')[1]]) assert.deepEqual(collector.of(id), []);
     });
 
-    await it('a message\'s own _meta continues a trace where no header does', async () => {
+    await it('a message\'s own _meta continues a trace where no header does, and tells the server, as the header does', async () => {
         const id = traceId();
         await request(`${world.base}/echo`, { ...call('meta', { _meta: { traceparent: traceparent(id), tracestate: 'a=b' } }), headers: bearer(tokens) });
         const span = await server(id);
         assert.equal(span.parentSpanId, PARENT);
         assert.equal(headersAtBackend().get('tracestate'), 'a=b');
         assert.equal(headersAtBackend().get('traceparent'), `00-${id}-${collector.of(id).find(({ name }) => name === 'POST').spanId}-01`);
-        const header = traceId();
-        await request(`${world.base}/echo`, { ...call('both', { _meta: { traceparent: traceparent(traceId()), tracestate: 'evil\r\nX: y' } }), headers: bearer(tokens, { traceparent: traceparent(header) }) });
+        const body = () => JSON.parse(world.echo.requests.at(-1).body).params;
+        assert.equal(body()._meta.traceparent, headersAtBackend().get('traceparent'), 'the server, which looks there first, continues below the call of it');
+        assert.deepEqual(body().arguments, { password: 'hunter2' });
+        const [header, other] = [traceId(), traceparent(traceId())];
+        await request(`${world.base}/echo`, { ...call('both', { _meta: { traceparent: other, tracestate: 'evil\r\nX: y' } }), headers: bearer(tokens, { traceparent: traceparent(header) }) });
         await server(header);
+        assert.equal(body()._meta.traceparent, other, 'another trace is not ours');
+        const twice = traceparent(traceId());
+        await request(`${world.base}/echo`, { ...call('twice', { arguments: { copy: twice }, _meta: { traceparent: twice } }), headers: bearer(tokens) });
+        assert.deepEqual(body(), { name: 'twice', arguments: { copy: twice }, _meta: { traceparent: twice } }, 'arguments are never touched');
+        const spelled = traceparent(traceId());
+        await request(`${world.base}/echo`, { body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"copy":"${spelled}"},"_meta":{"traceparent":"\\u0030${spelled.slice(1)}"}}}`, headers: bearer(tokens, { 'Content-Type': 'application/json' }) });
+        assert.equal(body().arguments.copy, spelled, 'nor where the trace is spelled otherwise');
     });
 
     await it('failures are told: of the backend, and of policy; batches and other methods have names of few', async () => {
