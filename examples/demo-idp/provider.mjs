@@ -123,11 +123,13 @@ async function body(request) {
  * @param options.configure     (configuration of oidc-provider) => another one
  * @param options.prepare       (provider of oidc-provider) => nothing: further grant types and middleware
  * @param options.tls           key and certificate (options of https): speak https
+ * @param options.host, issuer  the address to listen on (127.0.0.1), and the issuer where it is not that with the port
  * @return { issuer, accounts, handle(request, response), disable(login), enable(login), close() }; a disabled account can neither sign in nor
  *         have its tokens refreshed
  */
 export async function startProvider({ port = 0, clientId, clientSecret, redirectUris, authMethod = 'client_secret_basic',
-    accounts = ACCOUNTS, client: metadata = {}, configure = (same) => same, prepare, tls }) {
+    accounts = ACCOUNTS, client: metadata = {}, configure = (same) => same, prepare, tls,
+    host = '127.0.0.1', issuer: named }) {
     const disabled = new Set();
     const find = (is) => accounts.find((each) => !disabled.has(each.login) && is(each));
     const client = {
@@ -150,9 +152,9 @@ export async function startProvider({ port = 0, clientId, clientSecret, redirect
     let handle = (request, response) => response.writeHead(503).end();
     const answer = (request, response) => handle(request, response);
     const server = tls ? https.createServer(tls, answer) : http.createServer(answer);
-    await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+    await new Promise((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
 
-    const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
+    const issuer = named ?? `${tls ? 'https' : 'http'}://${host}:${server.address().port}`;
     const provider = new Provider(issuer, configure(configuration({ client, find })));
     provider.use(offlineWithoutPrompt);
     prepare?.(provider);

@@ -84,6 +84,9 @@ ldap-utils                   ldapadd
 apache2-utils                htpasswd
 rsyslog                      rsyslogd
 prometheus                   promtool
+iproute2                     ip
+jq                           jq
+util-linux                   unshare
 libapache2-mod-auth-openidc  /usr/lib/apache2/modules/mod_auth_openidc.so
 TABLE
         ;;
