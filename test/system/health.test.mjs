@@ -3,10 +3,12 @@
 // gateway's part of mod_status.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from './lib/http.mjs';
+import { TOP } from './lib/httpd.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
-import { until } from './lib/proc.mjs';
+import { run, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
 import { defaultSite } from './lib/world.mjs';
 
@@ -34,7 +36,7 @@ const places = `
 suite('health and status', {
     backend: false,
     store: 'memcache',
-    directives: 'MCPAuditLog logs/audit.log\nMCPStoreTimeout 200ms',
+    directives: 'MCPAuditLog logs/audit.log calls\nMCPStoreTimeout 200ms',
     site: (world) => `${defaultSite(world)}${places}`,
 }, async (it, world) => {
     // memcached is taken away
@@ -80,7 +82,8 @@ suite('health and status', {
         const client = new OAuthClient(world, { resource: `${world.base}/echo`, name: 'Ed<b>itor' });
         await client.register();
         const tokens = await client.signIn(world.person());
-        assert.equal((await request(`${world.base}/echo`, { json: {}, headers: { Authorization: `Bearer ${tokens.access_token}` } })).status, 200);
+        const message = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'dump' } };
+        assert.equal((await request(`${world.base}/echo`, { json: message, headers: { Authorization: `Bearer ${tokens.access_token}` } })).status, 200);
         const { text } = await ask('/server-status?auto');
         const lines = new Map(text.split('\n').filter((line) => line.startsWith('MCP')).map((line) => line.split(': ')));
         assert.equal(lines.get('MCPKey'), 'k1');
@@ -97,6 +100,50 @@ suite('health and status', {
         assert.match(page, /<h2>MCP gateway<\/h2>/);
         assert.match(page, /<tr><td>session store<\/td><td>up for \d+ s, 0 failures<\/td><\/tr>/);
         assert.match(page, /<tr><td>events, token\.issue: ok<\/td><td>1<\/td><\/tr>/);
+    });
+
+    await it('its metrics are as Prometheus wants them, and dashboard and alerts use no others', async () => {
+        const { text } = await ask('/metrics');
+        await run('promtool', ['check', 'metrics'], { input: text });
+        const samples = new Map(); // name => the labels that it has
+        for (const [, name, labels] of text.matchAll(/^(mcp_[a-z_]+)(\{.*\})? [\d.e+-]+$/gm)) {
+            samples.set(name, new Set([...(samples.get(name) ?? []), ...[...(labels ?? '').matchAll(/(\w+)="/g)].map(([, label]) => label)]));
+        }
+        const added = ['instance', 'job']; // by the scraper
+        const known = new Set([...added, ...[...samples.values()].flatMap((labels) => [...labels])]);
+        const events = await readFile(join(TOP, 'common/mcp_event.c'), 'utf8');
+
+        const dashboard = JSON.parse(await readFile(join(TOP, 'monitoring/grafana-dashboard.json'), 'utf8'));
+        const shown = [...dashboard.panels.flatMap((panel) => (panel.targets ?? []).map((target) => target.expr)), ...dashboard.annotations.list.map((one) => one.expr)];
+        assert.ok(shown.length > 25);
+        const alerts = await readFile(join(TOP, 'monitoring/alerts.yml'), 'utf8');
+        const watched = [...alerts.matchAll(/^ {8}expr: (.*(?:\n {10}.*)*)/gm)].map(([, expr]) => expr);
+        assert.equal(watched.length, alerts.match(/- alert:/g).length);
+        const used = new Set();
+        for (const expr of [...shown, ...watched]) {
+            for (const [, name, , selector] of expr.matchAll(/\b(mcp_[a-z_]+)(\{([^}]*)\})?/g)) {
+                assert.ok(samples.has(name), `${name} is not in what the gateway tells: ${expr}`);
+                used.add(name.replace(/_(bucket|sum|count)$/, ''));
+                for (const [, label, value] of (selector ?? '').matchAll(/(\w+)(?:=~|!~|!=|=)"([^"]*)"/g)) {
+                    assert.ok(added.includes(label) || samples.get(name).has(label), `${name} has no label ${label}`);
+                    if (label === 'event') for (const event of value.replaceAll('[.]', '.').split('|')) assert.ok(events.includes(`"${event}"`), `there is no event ${event}`);
+                }
+            }
+            for (const [, labels] of expr.matchAll(/\bby \(([^)]*)\)/g)) {
+                for (const label of labels.split(/, */)) assert.ok(known.has(label), `no metric has the label ${label}`);
+            }
+        }
+        const families = [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name);
+        assert.deepEqual(families.filter((name) => !used.has(name)), [], 'and each is used');
+
+        // Grafana's variables stand for something
+        const rules = shown.map((expr, i) => `  - record: dashboard:${i}\n    expr: ${JSON.stringify(expr.replaceAll('$__rate_interval', '5m').replaceAll('$instance', '.*'))}`);
+        assert.ok(!rules.join('').includes('$'), 'no variable is left');
+        const file = await world.httpd.file('conf/dashboard-rules.yml', `groups:\n- name: dashboard\n  rules:\n${rules.join('\n')}\n`);
+        await run('promtool', ['check', 'rules', file, join(TOP, 'monitoring/alerts.yml')]);
+        await run('promtool', ['test', 'rules', join(TOP, 'monitoring/alerts-test.yml')]);
+        const tests = await readFile(join(TOP, 'monitoring/alerts-test.yml'), 'utf8');
+        for (const [, name] of alerts.matchAll(/- alert: (\w+)/g)) assert.match(tests, new RegExp(`alertname: ${name}, exp_alerts: \\[\\{`), `${name} is tested`);
     });
 
     await it('is not ready while the store is down or silent, but lives; and is ready again after it', async () => {
