@@ -54,6 +54,7 @@ if (exempted.length > MAX_EXEMPTIONS) problems.push(`${exempted.length} blocks a
 // ---- names -------------------------------------------------------------------------------------------------------------
 
 const words = new Set(sources.match(/\bmcp_\w+|\bMCP\w+/g));
+for (const [, alert] of readFileSync(join(TOP, 'monitoring/alerts.yml'), 'utf8').matchAll(/- alert: (\w+)/g)) words.add(alert);
 const ids = new Set([...sources.matchAll(/MCP_LOG\((\d{4})\)/g)].map(([, id]) => `MCP${id}`));
 const directives = new Set([...sources.replace(/\\/g, '').matchAll(/AP_INIT_[A-Z0-9_]+\(\s*"<?(MCP[A-Za-z]+)"/g)].map(([, name]) => name));
 if (ids.size < 50 || directives.size < 30) problems.push(`${ids.size} log ids and ${directives.size} directives in the sources: is this check out of date?`);
