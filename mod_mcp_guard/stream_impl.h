@@ -296,11 +296,15 @@ typedef enum {
     MCP_PARK_GONE    /* to be buried */
 } mcp_park_e;
 
+typedef struct mcp_ring_t {
+    struct mcp_ring_t *next, *prev;
+} mcp_ring_t;
+
 /* A client connection that the relay holds; in c->pool. The relay thread owns it in every phase but NEW and WORK. */
 typedef struct mcp_park_t {
-    struct mcp_park_t *next, *prev; /* the relay's ring */
-    struct mcp_park_t *ring;        /* its head */
-    apr_time_t due;                 /* when the rules of its stream must be asked again */
+    mcp_ring_t links;         /* first: among those that the relay looks at in the same second */
+    const mcp_ring_t *second; /* their ring */
+    apr_time_t due;           /* when the rules of its stream must be asked again */
     mcp_park_e phase;
     struct mcp_park_t *link; /* one of the relay's queues */
     conn_rec *c;
@@ -318,7 +322,6 @@ typedef struct mcp_park_t {
     unsigned reading : 1; /* the backend's descriptor is in the epoll set */
     unsigned stalled : 1; /* output is waiting for the client: the backend is not read */
     unsigned closing : 1; /* FLUSH leads to LINGER */
-    unsigned fast : 1;    /* small writes fit into an empty send buffer */
     unsigned head : 1;    /* in a worker: the head of a stream's answer goes out, or what follows it */
     unsigned swollen : 1; /* output was kept for a slow client */
     int state;            /* c->cs->state with which the worker came back */

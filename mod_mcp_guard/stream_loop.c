@@ -25,9 +25,9 @@ APLOG_USE_MODULE(mcp_guard);
 #ifdef __linux__
 
 #define EVENTS 256
-#define FULL_ROUNDS 16 /* how often burials may wait for events */
-#define TICK apr_time_from_msec(250)
-#define GOVERN_EVERY apr_time_from_sec(1)
+#define FULL_ROUNDS 16                    /* how often burials may wait for events */
+#define BURIAL_TICK 250                   /* milliseconds between two looks at memory that may not be freed yet */
+#define SECONDS 64                        /* a connection is looked at this often at least, which costs nothing */
 #define STOP_TIME apr_time_from_msec(800) /* for polite ends when the child is told to go */
 
 static struct {
@@ -37,11 +37,12 @@ static struct {
     mcp_park_t *incoming; /* mutex */
     int stop;             /* atomic: leave now */
     int kicked;           /* atomic: verdicts were given */
-    mcp_park_t calm;      /* head of the ring of connections that nothing but the rules can end */
-    mcp_park_t timed;     /* head of the ring of those with a deadline */
+    apr_time_t now;       /* of this round */
+    apr_int64_t second;   /* the last that was seen to, in seconds of the epoch */
+    /* Connections by the second, modulo SECONDS, in which time may bring them something: nobody else is looked at. */
+    mcp_ring_t seconds[SECONDS];
     unsigned count;
-    apr_time_t governed; /* when the rules were last asked */
-    apr_uint32_t kills;  /* what mcp_table_kills() said then */
+    apr_uint32_t kills; /* what mcp_table_kills() said last */
 } loop;
 
 int mcp_loop_running(void)
@@ -85,32 +86,48 @@ void mcp_loop_watch_backend(mcp_park_t *park, int on)
     park->reading = (unsigned)on;
 }
 
-static void list(mcp_park_t *park, mcp_park_t *ring)
+apr_time_t mcp_loop_now(void)
 {
-    park->ring = ring;
-    park->next = ring;
-    park->prev = ring->prev;
-    park->prev->next = ring->prev = park;
+    return loop.now;
 }
 
-static void unlist(mcp_park_t *park)
+static void list(mcp_park_t *park)
 {
-    park->next->prev = park->prev;
-    park->prev->next = park->next;
+    apr_time_t due = mcp_phase_due(park);
+    apr_int64_t second = loop.second + SECONDS - 1;
+    mcp_ring_t *ring;
+
+    if (due < apr_time_from_sec(second)) {
+        second = apr_time_sec(due) + 1; /* rounded up: it is due then */
+        if (second <= loop.second) {
+            second = loop.second + 1;
+        }
+    }
+    ring = &loop.seconds[second % SECONDS];
+    if (park->second == ring) {
+        return;
+    }
+    if (park->second) {
+        mcp_loop_unlist(park);
+    }
+    park->second = ring;
+    park->links.next = ring;
+    park->links.prev = ring->prev;
+    park->links.prev->next = ring->prev = &park->links;
+    loop.count++;
 }
 
-/* Set what is waited for in the present phase, and the ring that belongs to it. */
+void mcp_loop_unlist(mcp_park_t *park)
+{
+    park->links.next->prev = park->links.prev;
+    park->links.prev->next = park->links.next;
+    park->second = NULL;
+    loop.count--;
+}
+
 void mcp_loop_arm(mcp_park_t *park)
 {
-    mcp_park_t *ring = park->phase == MCP_PARK_FLUSH || park->phase == MCP_PARK_IDLE || park->phase == MCP_PARK_LINGER
-                               || (park->phase == MCP_PARK_STREAM && park->stalled)
-                           ? &loop.timed
-                           : &loop.calm;
-
-    if (park->ring != ring) {
-        unlist(park);
-        list(park, ring);
-    }
+    list(park);
     switch (park->phase) {
     case MCP_PARK_STREAM:
         watch_client(park, EPOLLRDHUP | (park->stalled ? EPOLLOUT : 0u));
@@ -131,22 +148,12 @@ void mcp_loop_arm(mcp_park_t *park)
     }
 }
 
-void mcp_loop_unlist(mcp_park_t *park)
-{
-    unlist(park);
-    loop.count--;
-}
-
 /* ---- admission ---- */
 
 static void admit(mcp_park_t *park)
 {
-    apr_time_t now = apr_time_now();
-
     if (park->phase == MCP_PARK_NEW) {
-        park->parked = now;
-        list(park, &loop.calm);
-        loop.count++;
+        park->parked = loop.now;
         mcp_memory_spare(park);
         park->state = CONN_STATE_SUSPENDED;
     }
@@ -202,36 +209,57 @@ void mcp_loop_admit(mcp_park_t *park)
 
 /* ---- the thread ---- */
 
-/* Let `see` look at every connection of a ring. It may end the connection, or put it into another ring. */
-static void each(mcp_park_t *ring, void (*see)(mcp_park_t *park, apr_time_t now), apr_time_t now)
+/* Let `see` look at every connection of a ring. It may end the connection. */
+static void each(mcp_ring_t *ring, void (*see)(mcp_park_t *park, apr_time_t now), apr_time_t now)
 {
-    mcp_park_t *park, *next;
+    mcp_ring_t *at, *next;
 
-    for (park = ring->next; park != ring; park = next) {
-        next = park->next;
+    for (at = ring->next; at != ring; at = next) {
+        mcp_park_t *park = (mcp_park_t *)at;
+
+        next = at->next;
         see(park, now);
+        if (park->second) {
+            list(park);
+        }
     }
 }
 
-static void govern_all(apr_time_t now, int kicked)
+static void each_of_all(void (*see)(mcp_park_t *park, apr_time_t now), apr_time_t now)
 {
-    apr_uint32_t kills = mcp_table_kills();
-    int ask_all = kicked || kills != loop.kills;
-    void (*see)(mcp_park_t * park, apr_time_t now) = ask_all ? mcp_phase_govern : mcp_phase_govern_due;
+    int i;
 
-    loop.kills = kills;
-    loop.governed = now;
-    each(&loop.calm, see, now);
-    each(&loop.timed, see, now);
+    for (i = 0; i < SECONDS; i++) {
+        each(&loop.seconds[i], see, now);
+    }
 }
 
-static void on_tick(apr_time_t now, int kicked)
+/* The clock has gone on since `before`, a second or more. */
+static void on_seconds(apr_int64_t before)
 {
-    each(&loop.timed, mcp_phase_deadline, now);
-    if (kicked || now - loop.governed >= GOVERN_EVERY) {
-        govern_all(now, kicked);
+    apr_int64_t second = before < loop.second - SECONDS ? loop.second - SECONDS : before;
+
+    while (++second <= loop.second) {
+        each(&loop.seconds[second % SECONDS], mcp_phase_time, loop.now);
     }
     mcp_memory_trim();
+}
+
+static void on_time(int kicked)
+{
+    apr_int64_t before = loop.second;
+    apr_uint32_t kills;
+
+    if (!kicked && apr_time_sec(loop.now) == before) {
+        return;
+    }
+    loop.second = apr_time_sec(loop.now);
+    kills = mcp_table_kills();
+    if (kicked || kills != loop.kills) {
+        loop.kills = kills;
+        each_of_all(mcp_phase_govern, loop.now);
+    }
+    on_seconds(before);
 }
 
 static void dispatch(const struct epoll_event *ev)
@@ -274,45 +302,38 @@ static void leave(void)
 
     mcp_stream_stopping(1);
     admit_all();
-    each(&loop.calm, leave_politely, until);
-    each(&loop.timed, leave_politely, until);
-    each(&loop.calm, leave_now, until);
-    each(&loop.timed, leave_now, until);
+    each_of_all(leave_politely, until);
+    each_of_all(leave_now, until);
     mcp_memory_free(1);
 }
 
 /* How long may the thread sleep, in epoll's milliseconds? */
 static int patience(void)
 {
-    if (mcp_memory_pending() || loop.timed.next != &loop.timed) {
-        return (int)apr_time_as_msec(TICK);
+    if (mcp_memory_pending()) {
+        return BURIAL_TICK;
     }
-    return loop.count > 0 ? (int)apr_time_as_msec(GOVERN_EVERY) : -1;
+    /* to the next second, or as long as nothing happens */
+    return loop.count > 0 ? 1000 - (int)apr_time_as_msec(apr_time_usec(loop.now)) : -1;
 }
 
 static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
 {
     struct epoll_event events[EVENTS];
-    apr_time_t ticked = 0;
     int full = 0;
 
     (void)thread;
     (void)data;
     while (!__atomic_load_n(&loop.stop, __ATOMIC_ACQUIRE)) {
         int n = epoll_wait(loop.ep, events, EVENTS, patience());
-        apr_time_t now = apr_time_now();
-        int kicked;
         int i;
 
+        loop.now = apr_time_now();
         for (i = 0; i < n; i++) {
             dispatch(&events[i]);
         }
         admit_all();
-        kicked = __atomic_exchange_n(&loop.kicked, 0, __ATOMIC_ACQ_REL);
-        if (kicked || now - ticked >= TICK) {
-            ticked = now;
-            on_tick(now, kicked);
-        }
+        on_time(__atomic_exchange_n(&loop.kicked, 0, __ATOMIC_ACQ_REL));
         /* When thousands leave at once, their backends hear of it first, and memory comes after. */
         if (n < EVENTS || ++full > FULL_ROUNDS) {
             full = 0;
@@ -371,6 +392,7 @@ void mcp_loop_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int async = 0;
     int threads = 4;
+    int i;
     apr_status_t rv;
 
     loop.thread = NULL;
@@ -378,8 +400,11 @@ void mcp_loop_child_init(apr_pool_t *pchild, server_rec *s)
         || ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) != APR_SUCCESS || !async) {
         return;
     }
-    loop.calm.next = loop.calm.prev = &loop.calm;
-    loop.timed.next = loop.timed.prev = &loop.timed;
+    for (i = 0; i < SECONDS; i++) {
+        loop.seconds[i].next = loop.seconds[i].prev = &loop.seconds[i];
+    }
+    loop.now = apr_time_now();
+    loop.second = apr_time_sec(loop.now);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     mcp_next_child_init(threads);
     rv = start(pchild);

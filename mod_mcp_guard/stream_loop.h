@@ -10,7 +10,10 @@
 
 /* ---- stream_loop.c: the thread ---- */
 
-/** Set what is waited for in the connection's present phase. */
+/** The time of the present round: events that came together came at the same time. */
+apr_time_t mcp_loop_now(void);
+
+/** Set what is waited for in the connection's present phase: descriptors, and the second to look at it next. */
 void mcp_loop_arm(mcp_park_t *park);
 
 /** Wait for the backend, or do not. */
@@ -45,12 +48,14 @@ void mcp_phase_abandon(mcp_park_t *park, mcp_end_e reason);
 void mcp_phase_backend(mcp_park_t *park);
 void mcp_phase_client(mcp_park_t *park, apr_uint32_t events);
 
-/** See to the phase's deadline. */
-void mcp_phase_deadline(mcp_park_t *park, apr_time_t now);
+/** When must somebody look at it next, if nothing comes before? */
+apr_time_t mcp_phase_due(const mcp_park_t *park);
 
-/** See to the rules; to those that only time can break. */
+/** See to what time brings: the phase's deadline, the rules that are due. */
+void mcp_phase_time(mcp_park_t *park, apr_time_t now);
+
+/** See to all of that now: something happened that the rules ask for at any time. */
 void mcp_phase_govern(mcp_park_t *park, apr_time_t now);
-void mcp_phase_govern_due(mcp_park_t *park, apr_time_t now);
 
 /* ---- stream_next.c: requests after the stream ---- */
 
@@ -79,7 +84,7 @@ void mcp_memory_free(int by_force);
 /** Is there something that a later call must do? */
 int mcp_memory_pending(void);
 
-/** At each tick: give memory back to the system after many burials, once none have come for a while. */
+/** Every second: give memory back to the system after many burials, once none have come for a while. */
 void mcp_memory_trim(void);
 
 #endif

@@ -90,7 +90,7 @@ static int may_bury(mcp_park_t *park, apr_time_t now)
 void mcp_memory_free(int by_force)
 {
     mcp_park_t **at = &gone;
-    apr_time_t now = apr_time_now();
+    apr_time_t now = mcp_loop_now();
 
     while (*at) {
         mcp_park_t *park = *at;

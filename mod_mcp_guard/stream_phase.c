@@ -66,7 +66,7 @@ static void to_linger(mcp_park_t *park)
 {
     shutdown(park->fd, SHUT_WR);
     park->phase = MCP_PARK_LINGER;
-    park->deadline = apr_time_now() + LINGER_TIME;
+    park->deadline = mcp_loop_now() + LINGER_TIME;
     mcp_loop_arm(park);
 }
 
@@ -82,7 +82,7 @@ void mcp_phase_flush(mcp_park_t *park)
     }
     else if (c->data_in_output_filters) {
         park->phase = MCP_PARK_FLUSH;
-        park->deadline = apr_time_now() + write_timeout(park);
+        park->deadline = mcp_loop_now() + write_timeout(park);
         mcp_loop_arm(park);
     }
     else {
@@ -117,7 +117,7 @@ static void after_flush(mcp_park_t *park)
     }
     else {
         park->phase = MCP_PARK_IDLE;
-        park->deadline = apr_time_now() + c->base_server->keep_alive_timeout;
+        park->deadline = mcp_loop_now() + c->base_server->keep_alive_timeout;
         mcp_loop_arm(park);
     }
 }
@@ -161,7 +161,7 @@ static int send_client(mcp_park_t *park, const char *data, apr_size_t len)
         /* Back-pressure: the backend is not read until the client has taken what there is. */
         park->stalled = park->swollen = 1;
         park->due = 0;
-        park->deadline = apr_time_now() + write_timeout(park);
+        park->deadline = mcp_loop_now() + write_timeout(park);
         mcp_loop_arm(park);
     }
     return 1;
@@ -182,7 +182,7 @@ static int read_backend(mcp_park_t *park)
     }
     n = mcp_body_decode(&park->body, buffer, (apr_size_t)got);
     if (n) {
-        mcp_stream_pass(park->s, buffer, n, apr_time_now());
+        mcp_stream_pass(park->s, buffer, n, mcp_loop_now());
         if (!send_client(park, buffer, n)) {
             return 0;
         }
@@ -216,7 +216,7 @@ static void on_writable(mcp_park_t *park)
         mcp_phase_abandon(park, MCP_END_CLIENT);
     }
     else if (c->data_in_output_filters) {
-        park->deadline = apr_time_now() + write_timeout(park);
+        park->deadline = mcp_loop_now() + write_timeout(park);
     }
     else {
         park->stalled = 0;
@@ -285,7 +285,7 @@ void mcp_phase_begin(mcp_park_t *park)
     park->stalled = 0;
     if (park->c->data_in_output_filters) {
         park->stalled = 1;
-        park->deadline = apr_time_now() + write_timeout(park);
+        park->deadline = mcp_loop_now() + write_timeout(park);
     }
     mcp_loop_arm(park);
     if (mcp_backend_pending(&park->backend)) {
@@ -293,17 +293,10 @@ void mcp_phase_begin(mcp_park_t *park)
     }
 }
 
-void mcp_phase_deadline(mcp_park_t *park, apr_time_t now)
+static void at_deadline(mcp_park_t *park)
 {
-    if (now < park->deadline) {
-        return;
-    }
     switch (park->phase) {
     case MCP_PARK_STREAM:
-        if (park->stalled) {
-            mcp_phase_abandon(park, MCP_END_STALLED);
-        }
-        break;
     case MCP_PARK_FLUSH:
     case MCP_PARK_LINGER:
         mcp_phase_abandon(park, MCP_END_STALLED);
@@ -316,14 +309,9 @@ void mcp_phase_deadline(mcp_park_t *park, apr_time_t now)
     }
 }
 
-void mcp_phase_govern(mcp_park_t *park, apr_time_t now)
+/* Ask the rules of its stream. */
+static void govern(mcp_park_t *park, apr_time_t now)
 {
-    if (park->phase != MCP_PARK_STREAM) {
-        if (park->phase == MCP_PARK_IDLE && mcp_stream_stopping(0)) {
-            mcp_phase_close(park);
-        }
-        return;
-    }
     switch (mcp_stream_tick(park->s, now)) {
     case MCP_TICK_END:
         mcp_phase_finish(park, park->s->reason);
@@ -350,11 +338,39 @@ void mcp_phase_govern(mcp_park_t *park, apr_time_t now)
     }
 }
 
-void mcp_phase_govern_due(mcp_park_t *park, apr_time_t now)
+/* What the phase itself sets an end to; FLUSH, IDLE, LINGER and a stream whose client does not read. */
+static int has_deadline(const mcp_park_t *park)
 {
-    if (park->phase == MCP_PARK_STREAM && now >= park->due) {
-        mcp_phase_govern(park, now);
+    return park->phase == MCP_PARK_STREAM ? park->stalled
+                                          : park->phase != MCP_PARK_WORK && park->phase != MCP_PARK_GONE;
+}
+
+apr_time_t mcp_phase_due(const mcp_park_t *park)
+{
+    apr_time_t due = park->phase == MCP_PARK_STREAM ? park->due : APR_INT64_MAX;
+
+    return has_deadline(park) && park->deadline < due ? park->deadline : due;
+}
+
+void mcp_phase_time(mcp_park_t *park, apr_time_t now)
+{
+    if (has_deadline(park) && now >= park->deadline) {
+        at_deadline(park);
     }
+    else if (park->phase == MCP_PARK_STREAM && now >= park->due) {
+        govern(park, now);
+    }
+}
+
+void mcp_phase_govern(mcp_park_t *park, apr_time_t now)
+{
+    if (park->phase == MCP_PARK_STREAM) {
+        park->due = 0;
+    }
+    else if (park->phase == MCP_PARK_IDLE && mcp_stream_stopping(0)) {
+        park->deadline = 0;
+    }
+    mcp_phase_time(park, now);
 }
 
 #endif
