@@ -163,33 +163,50 @@ static void put_plain(mcp_span_line_t *line, const char *text)
     put(line, text, strlen(text));
 }
 
+/* Without printf(): a span has ten of them. */
 static void put_number(mcp_span_line_t *line, apr_int64_t value)
 {
-    char text[24];
+    char text[24], *at = text + sizeof(text);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 
-    apr_snprintf(text, sizeof(text), "%" APR_INT64_T_FMT, value);
-    put_plain(line, text);
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (value < 0) {
+        *--at = '-';
+    }
+    put(line, at, (apr_size_t)(text + sizeof(text) - at));
 }
 
 /* A string of JSON: of @a max bytes at most, cut between characters. */
 static void put_string(mcp_span_line_t *line, const char *value, apr_size_t max)
 {
     char text[2 * TEXT_MAX + 2], *out = text;
-    apr_size_t len = strlen(value);
-    int utf8 = mcp_is_utf8(value);
+    int utf8 = -1; /* not looked at yet: most are ASCII */
 
-    if (len > max) {
-        for (len = max; utf8 && len && ((unsigned char)value[len] & 0xc0) == 0x80; len--) {
-        }
-    }
     *out++ = '"';
-    for (apr_size_t i = 0; i < len; i++) {
+    for (apr_size_t i = 0; i < max && value[i]; i++) {
         unsigned char c = (unsigned char)value[i];
 
-        if (c == '"' || c == '\\') {
+        if (c >= 0x80) {
+            apr_size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2
+                                          : c >= 0xc0   ? 1
+                                                        : 0;
+
+            utf8 = utf8 < 0 ? mcp_is_utf8(value) : utf8;
+            if (utf8 && i + more >= max) {
+                break; /* no part of a character */
+            }
+            c = utf8 ? c : '?';
+        }
+        else if (c == '"' || c == '\\') {
             *out++ = '\\';
         }
-        *out++ = c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8) ? '?' : (char)c;
+        else if (c < 0x20 || c == 0x7f) {
+            c = '?';
+        }
+        *out++ = (char)c;
     }
     *out++ = '"';
     put(line, text, (apr_size_t)(out - text));

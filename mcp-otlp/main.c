@@ -484,5 +484,6 @@ int main(int argc, char **argv)
     if (in->bad) {
         otlp_log("error", "%" APR_SIZE_T_FMT " more lines were not understood, the last for: %s", in->bad, in->why);
     }
+    apr_pool_destroy(p);
     return 0;
 }

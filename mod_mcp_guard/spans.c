@@ -12,8 +12,7 @@
 #include "mcp_json.h"
 #include "mcp_span.h"
 
-#define NAME_MAX_LEN 128 /* of a span: a tool's name is a stranger's text */
-#define ID_TEXT 24       /* of an integer */
+#define ID_TEXT 24 /* of an integer */
 
 /* What a call is about, if it is about one message. */
 static const mcp_rpc_message_t *only_message(const mcp_guard_request_t *req)
@@ -29,7 +28,7 @@ static const char *name_of(request_rec *r, const mcp_guard_request_t *req, const
                        : message->target != MCP_TARGET_RESOURCE ? message->name
                                                                 : NULL;
 
-    return what ? apr_psprintf(r->pool, "%s %.*s", name, NAME_MAX_LEN, what) : name;
+    return what ? apr_pstrcat(r->pool, name, " ", what, NULL) : name;
 }
 
 static void put_id(mcp_span_line_t *line, const json_t *id)

@@ -63,7 +63,10 @@ const LIMITS = `Require valid-user
     MCPLimit floods 8000/s/1000000 key=address
     MCPLimit calls 8000/s/1000000 key=person,client`;
 
-function guard(store, cache, rules = 'Require valid-user') {
+/** A span of each call, to a program that takes them as fast as they come: the gateway's own part. */
+const TRACED = 'MCPTraceExport "|/usr/bin/wc -c"';
+
+function guard(store, cache, rules = 'Require valid-user', more = '') {
     return (context) => {
         const { modules, work, port, backend, provider } = context;
         const base = `http://127.0.0.1:${port}`;
@@ -81,6 +84,7 @@ MCPIssuer ${base}
 MCPResource ${base}/mcp name="Snippets" scopes="snippets"
 MCPOAuth On
 MCPOAuthLimit all none
+${more}
 MCPOAuthAccessLifetime 12h
 <MCPProvider bench>
     MCPProviderIssuer ${provider.issuer}
@@ -146,6 +150,8 @@ export const CONFIGURATIONS = [
         conf: guard('shmcb', true, POLICY) },
     { name: 'guard_limits', title: 'mod_mcp_guard, shmcb, two rate limits', key: 'guard_ratio_limits', store: 'shmcb', ours: true,
         conf: guard('shmcb', true, LIMITS) },
+    { name: 'guard_traced', title: 'mod_mcp_guard, shmcb, all calls traced', key: 'guard_ratio_traced', store: 'shmcb', ours: true,
+        conf: guard('shmcb', true, 'Require valid-user', TRACED) },
     { name: 'mod_auth_openidc', title: 'mod_auth_openidc, local JWT', key: 'mod_auth_openidc', token: jwt,
         module: 'mod_auth_openidc.so', conf: authOpenidc },
     { name: 'mod_oauth2', title: 'mod_oauth2, local JWT', key: 'mod_oauth2', token: jwt,

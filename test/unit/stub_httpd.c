@@ -457,6 +457,13 @@ const char *ap_run_http_scheme(const request_rec *r)
     return "https";
 }
 
+/* Pages of status are the system suite's. */
+char *ap_escape_html2(apr_pool_t *p, const char *text, int toasc)
+{
+    (void)toasc;
+    return apr_pstrdup(p, text);
+}
+
 apr_port_t ap_run_default_port(const request_rec *r)
 {
     (void)r;
