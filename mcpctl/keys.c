@@ -149,6 +149,7 @@ int mcpctl_rekey(const mcpctl_t *ctl, int argc, const char *const *argv)
     code = replace(ctl, argv[0], apr_pstrcat(ctl->pool, new_line(ctl->pool, kid), text, NULL), &info);
     return code == MCPCTL_OK ? tell(ctl, argv[0], kid,
                                     "; the keys below it go on opening.\n"
-                                    "Copy the file to every host of the gateway, then reload each gracefully.")
+                                    "Reload httpd gracefully. Several hosts must all know a key before one seals with it: "
+                                    "see docs/high-availability.md.")
                              : code;
 }

@@ -6,6 +6,8 @@
 //   <!-- within: <Location /mcp> -->     apache: the section that the fragment stands in, where its directives do not tell
 //   <!-- run by: FILE -->                sh: the part of the suite that runs these very lines
 //   <!-- not run: REASON -->             exempted; how many are is printed, and there is a limit
+//
+// A document whose first paragraphs say that the suite runs it (`FILE`) needs no `run by` for its commands.
 
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -46,6 +48,8 @@ export function readDocument(name) {
             if (heading) headings.push({ text: heading[1], slug: slug(heading[1]) });
         }
     });
+    const whole = text.split(/^## /m)[0].match(/\bsuite\b[^`]*\(`(test\/[^`]+)`\)/)?.[1];
+    for (const one of blocks) if (whole && /^(sh|console)$/.test(one.language) && !one.markers['not run']) one.markers['run by'] ??= whole;
     if (block) throw new Error(`${block.where}: this block does not end`);
     return { name, text, lines, blocks, headings, prose };
 }

@@ -36,7 +36,7 @@ for (const name of DOCUMENTS) {
 
 // ---- blocks ------------------------------------------------------------------------------------------------------------
 
-const LANGUAGES = new Set(['apache', 'sh', 'console', 'json', 'text', 'html']);
+const LANGUAGES = new Set(['apache', 'sh', 'console', 'json', 'yaml', 'nft', 'text', 'html']);
 const exempted = [];
 for (const { blocks } of documents.values()) {
     for (const { where, language, text, markers } of blocks) {
