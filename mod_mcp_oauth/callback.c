@@ -21,6 +21,34 @@ APLOG_USE_MODULE(mcp_oauth);
 
 typedef mcp_transaction_t transaction_t;
 
+/* Did the provider say that somebody said no, or has to be asked first? */
+static int is_denial(const char *error)
+{
+    static const char *const denials[] = { "access_denied", "consent_required", "login_required",
+                                           "interaction_required", "account_selection_required" };
+
+    for (apr_size_t i = 0; i < sizeof(denials) / sizeof(*denials); i++) {
+        if (!strcmp(error, denials[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* There is no client to tell: the person is. What the provider answered, if that was no code, says more to
+ * her than that its answer belongs to nothing here. */
+static int lost(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx, int status,
+                mcp_page_e page, const char *log)
+{
+    if (tx->error) {
+        page = is_denial(tx->error) ? MCP_PAGE_DENIED : MCP_PAGE_PROVIDER;
+        log = apr_psprintf(r->pool, "%s; the provider had answered %s", log,
+                           mcp_log_text(r->pool, tx->error));
+    }
+    mcp_page_error(r, conf, status, page, log);
+    return DONE;
+}
+
 int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
                          transaction_t *tx)
 {
@@ -31,27 +59,22 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
     json_t *json;
 
     if (!cookie) {
-        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
-                       state ? "callback without the transaction's cookie"
-                             : "callback without state");
-        return DONE;
+        return lost(r, conf, tx, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
+                    state ? "callback without the transaction's cookie" : "callback without state");
     }
     rv = mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_TRANSACTION, cookie, apr_time_now(),
                          &json);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_TIMEUP(rv)) {
-        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
-                       "the transaction's cookie does not open");
-        return DONE;
+        return lost(r, conf, tx, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
+                    "the transaction's cookie does not open");
     }
     if (!mcp_secret_equal(mcp_json_str(json, "s"), state)) {
-        mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
-                       "state and cookie disagree");
-        return DONE;
+        return lost(r, conf, tx, HTTP_FORBIDDEN, MCP_PAGE_WRONG_BROWSER,
+                    "state and cookie disagree");
     }
     mcp_tx_clear(r, conf, state); /* single use: whatever happens now, the cookie goes */
     if (rv != APR_SUCCESS) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED, "the transaction has expired");
-        return DONE;
+        return lost(r, conf, tx, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED, "the transaction has expired");
     }
     provider = mcp_json_str(json, "p");
     tx->provider = provider ? mcp_provider_by_name(conf, provider) : NULL;
@@ -62,9 +85,8 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
     mcp_page_locales(r, mcp_json_str(json, "lg"));
     if (!mcp_authz_read(conf, json, &tx->authz) || !tx->provider || !tx->sent.nonce
         || !tx->sent.code_verifier || !mcp_resource_by_uri(conf->shared, tx->authz.resource)) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
-                       "the transaction is another server's, or the configuration has changed");
-        return DONE;
+        return lost(r, conf, tx, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
+                    "the transaction is another server's, or the configuration has changed");
     }
     callback = mcp_provider_callback(r->pool, conf, tx->provider);
     if (strcmp(r->uri + strlen(conf->base_path), callback)) {
@@ -79,9 +101,8 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
     rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, state, strlen(state), &used, &len,
                        r->pool);
     if (rv == APR_SUCCESS) {
-        mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
-                       "the transaction was used already");
-        return DONE;
+        return lost(r, conf, tx, HTTP_BAD_REQUEST, MCP_PAGE_EXPIRED,
+                    "the transaction was used already");
     }
     if (rv == MCP_EDOWN) { /* before the provider's code is spent in vain */
         mcp_authz_error(r, conf, &tx->authz, "temporarily_unavailable",
@@ -96,14 +117,10 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
 static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
                        const char *error, const char *description)
 {
-    static const char *const denials[] = { "access_denied", "consent_required", "login_required",
-                                           "interaction_required", "account_selection_required" };
     const char *relayed = "server_error";
 
-    for (apr_size_t i = 0; i < sizeof(denials) / sizeof(*denials); i++) {
-        if (!strcmp(error, denials[i])) {
-            relayed = mcp_authz_no_page(&tx->authz) ? denials[i] : "access_denied";
-        }
+    if (is_denial(error)) {
+        relayed = mcp_authz_no_page(&tx->authz) ? error : "access_denied";
     }
     if (!strcmp(error, "temporarily_unavailable")) {
         relayed = error;
@@ -161,7 +178,7 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const transaction_t *t
 
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
-    const char *query = r->args ? r->args : "", *error, *code, *due;
+    const char *query = r->args ? r->args : "", *code, *due;
     mcp_identity_t who = { 0 };
     transaction_t tx = { 0 };
     apr_array_header_t *form;
@@ -186,12 +203,12 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
                                   "the callback's sealed form does not open, or is too old");
         }
     }
+    tx.error = mcp_form_get(form, "error");
     if (mcp_transaction_find(r, conf, mcp_form_get(form, "state"), &tx) != OK) {
         return OK;
     }
-    error = mcp_form_get(form, "error");
-    if (error) {
-        return relay_error(r, conf, &tx, error, mcp_form_get(form, "error_description"));
+    if (tx.error) {
+        return relay_error(r, conf, &tx, tx.error, mcp_form_get(form, "error_description"));
     }
     code = mcp_form_get(form, "code");
     if (!code || !*code) {

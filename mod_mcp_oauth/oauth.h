@@ -396,6 +396,7 @@ typedef struct {
     mcp_authz_t authz;
     mcp_upstream_request_t sent;
     const mcp_provider_t *provider;
+    const char *error; /* what the provider answered instead of a code, NULL when it did not */
     int again; /* after a challenge of the provider: there is no third attempt */
 } mcp_transaction_t;
 

@@ -63,6 +63,24 @@ const char *mcp_page_text(request_rec *r, const mcp_oauth_conf_t *conf, const ch
     return text_in(r->pool, &conf->pages->messages, mcp_page_language(r, conf), key, model);
 }
 
+/* Without the isolates around the values of a message (template.h): the parts of a date are our own words, and a
+ * text of nothing but isolates has no direction, so that within another message it would be laid out from
+ * left to right also in Arabic (Unicode TR 9, rule P2). */
+static const char *without_isolates(apr_pool_t *p, const char *text)
+{
+    char *out = apr_pstrdup(p, text), *to = out;
+
+    for (const char *from = text; *from;) {
+        if (!strncmp(from, "\xE2\x81\xA8", 3) || !strncmp(from, "\xE2\x81\xA9", 3)) {
+            from += 3;
+            continue;
+        }
+        *to++ = *from++;
+    }
+    *to = '\0';
+    return out;
+}
+
 const char *mcp_page_date(request_rec *r, const mcp_oauth_conf_t *conf, apr_time_t when)
 {
     const char *text, *month;
@@ -75,7 +93,7 @@ const char *mcp_page_date(request_rec *r, const mcp_oauth_conf_t *conf, apr_time
                       1900 + t.tm_year);
     text = mcp_page_text(r, conf, "date", model);
     json_decref(model);
-    return text;
+    return without_isolates(r->pool, text);
 }
 
 static void page_headers(request_rec *r)

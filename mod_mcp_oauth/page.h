@@ -70,8 +70,10 @@ typedef enum {
     MCP_PAGE_TOO_LARGE,      /* more than we read */
     MCP_PAGE_UNAVAILABLE,    /* store or provider is down */
     MCP_PAGE_TOO_MANY,       /* a limit is reached */
-    MCP_PAGE_DENIED,         /* the person, or the administrator, said no */
-    MCP_PAGE_PROVIDER,       /* the provider reported an error and no client is known to tell */
+    /* these two where no client can be told, which else hears it by a redirect (RFC 6749 section
+     * 4.1.2.1): the transaction is gone, or the sign-in was for a page of ours */
+    MCP_PAGE_DENIED,         /* the person, or the provider, said no */
+    MCP_PAGE_PROVIDER,       /* the provider reported an error */
     MCP_PAGE_COUNT
 } mcp_page_e;
 

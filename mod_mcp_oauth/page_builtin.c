@@ -25,8 +25,8 @@ static const char frame_html[] =
     "</main>\n"
     "{{#footer}}\n"
     "<footer>\n"
-    "{{#help}}<p>{{help}}</p>{{/help}}\n"
-    "{{#links}}<a href=\"{{url}}\">{{label}}</a>\n"
+    "{{#help}}<p><bdi>{{help}}</bdi></p>{{/help}}\n"
+    "{{#links}}<a href=\"{{url}}\"><bdi>{{label}}</bdi></a>\n"
     "{{/links}}\n"
     "</footer>\n"
     "{{/footer}}\n"
@@ -52,8 +52,8 @@ static const char consent_html[] =
     "<h2>{{t.scopes_heading}}</h2>\n"
     "<ul class=\"scopes\">\n"
     "{{#scopes}}\n"
-    "{{#optional}}<li class=\"optional\"><label><input type=\"checkbox\" name=\"{{field}}\" value=\"1\" checked><span>{{text}}</span></label></li>{{/optional}}\n"
-    "{{^optional}}<li>{{text}}</li>{{/optional}}\n"
+    "{{#optional}}<li class=\"optional\"><label><input type=\"checkbox\" name=\"{{field}}\" value=\"1\" checked><span><bdi>{{text}}</bdi></span></label></li>{{/optional}}\n"
+    "{{^optional}}<li><bdi>{{text}}</bdi></li>{{/optional}}\n"
     "{{/scopes}}\n"
     "{{#no_scopes}}<li>{{t.scope_all}}</li>{{/no_scopes}}\n"
     "</ul>\n"
@@ -117,7 +117,7 @@ static const char connections_html[] =
     "{{#last_used}}<dt>{{t.connection_last_used}}</dt><dd>{{last_used}}</dd>{{/last_used}}\n"
     "</dl>\n"
     "<ul class=\"scopes\">\n"
-    "{{#scopes}}<li>{{text}}</li>\n"
+    "{{#scopes}}<li><bdi>{{text}}</bdi></li>\n"
     "{{/scopes}}\n"
     "</ul>\n"
     "<form method=\"post\" action=\"{{action}}\">\n"
@@ -152,7 +152,7 @@ static const char chooser_html[] =
     "</form>\n";
 
 static const char style_css[] =
-    ":root{color-scheme:light dark;--ground:#f3f4f6;--card:#ffffff;--text:#1b1f27;--soft:#525a67;--line:#d9dde4;--accent:#1f5fbf;--note:#fff5dc;--note-line:#a86d00;--done:#e3f4e8;--done-line:#1c7a3d}@media (prefers-color-scheme:dark){:root{--ground:#121418;--card:#1c1f25;--text:#eceef2;--soft:#aab1bd;--line:#383e49;--accent:#8ab4ff;--note:#322810;--note-line:#d9a021;--done:#14301e;--done-line:#4fc27a}}*,::before,::after{box-sizing:border-box}body{margin:0 auto;max-width:36rem;padding:1.5rem 1rem 3rem;background:var(--ground);color:var(--text);font:1rem/1.55 system-ui,sans-serif;overflow-wrap:anywhere}.org{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem;margin:0 .25rem 1rem;color:var(--soft);font-weight:600}.org img{max-height:2.5rem;max-width:100%}main{padding:1.75rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}h2{margin:1.5rem 0 .375rem;font-size:1rem;line-height:1.4}p{margin:0 0 .75rem}a{color:var(--accent)}.soft{color:var(--soft)}.who{margin-bottom:.25rem}.logo{flex:none;width:3rem;height:3rem;margin-bottom:.5rem}.logo img{display:block;width:100%;height:100%;object-fit:contain}.badge{color:var(--accent)}.host{margin-bottom:.25rem;font-size:1.1875rem;font-weight:600;line-height:1.4}.uri{color:var(--soft);font-size:.875rem}.note,.done{margin:.5rem 0 1rem;padding:.7rem .9rem;border-inline-start:.25rem solid var(--note-line);border-radius:.375rem;background:var(--note)}.done{border-color:var(--done-line);background:var(--done)}.scopes{margin:0 0 .75rem;padding:0;list-style:none}.scopes li{position:relative;padding:.3125rem 0;padding-inline-start:1.875rem}.scopes li::before{position:absolute;inset-inline-start:.25rem;content:\"\\2713\" / \"\";color:var(--accent);font-weight:700}.scopes .optional{padding-inline-start:0}.scopes .optional::before{content:none}label{display:flex;gap:.625rem;align-items:flex-start;cursor:pointer}input[type=checkbox]{flex:none;width:1.25rem;height:1.25rem;margin:.15rem 0 0;accent-color:var(--accent)}.choice,.providers{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}.providers{flex-direction:column}button{flex:1 1 9rem;min-height:2.875rem;padding:.5rem 1rem;border:2px solid var(--soft);border-radius:.625rem;background:transparent;color:var(--text);font:inherit;font-weight:600;cursor:pointer}.providers button{flex:none;text-align:start}button:hover{border-color:var(--accent);color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}code{font:inherit;font-weight:600;user-select:all}.connection{margin-top:1.5rem;padding-top:.5rem;border-top:1px solid var(--line)}.connection h2{margin:0;font-size:1.125rem}.named{display:flex;gap:.75rem;align-items:center;margin:.75rem 0 .375rem}.named .logo{margin:0}.connection .choice{margin-top:.75rem}form + p{margin-top:1rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.125rem 1rem;margin:.5rem 0 .75rem}dt{color:var(--soft)}dd{margin:0}footer{margin:1.25rem .25rem 0;color:var(--soft);font-size:.9375rem}footer p{margin-bottom:.375rem}footer a{margin-inline-end:1rem}@media (max-width:26rem){main{padding:1.25rem 1rem}dl{grid-template-columns:1fr}dd{margin-bottom:.375rem}}@media (prefers-reduced-motion:no-preference){button{transition:border-color .15s,color .15s}}@media (forced-colors:active){button:hover{border-color:Highlight}}@media print{body{background:none}main{border:none;padding:0}.choice,.providers{display:none}}";
+    ":root{color-scheme:light dark;--ground:#f3f4f6;--card:#ffffff;--text:#1b1f27;--soft:#525a67;--line:#d9dde4;--accent:#1f5fbf;--note:#fff5dc;--note-line:#a86d00;--done:#e3f4e8;--done-line:#1c7a3d}@media (prefers-color-scheme:dark){:root{--ground:#121418;--card:#1c1f25;--text:#eceef2;--soft:#aab1bd;--line:#383e49;--accent:#8ab4ff;--note:#322810;--note-line:#d9a021;--done:#14301e;--done-line:#4fc27a}}*,::before,::after{box-sizing:border-box}body{margin:0 auto;max-width:36rem;padding:1.5rem 1rem 3rem;background:var(--ground);color:var(--text);font:1rem/1.55 system-ui,sans-serif;overflow-wrap:anywhere}.org{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem;margin:0 .25rem 1rem;color:var(--soft);font-weight:600}.org img{max-height:2.5rem;max-width:100%}main{padding:1.75rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}h1,h2,.host{text-wrap:balance}p,li{text-wrap:pretty}:lang(ja){word-break:auto-phrase}h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.3}h2{margin:1.5rem 0 .375rem;font-size:1rem;line-height:1.4}p{margin:0 0 .75rem}a{color:var(--accent)}.soft{color:var(--soft)}.who{margin-bottom:.25rem}.logo{flex:none;width:3rem;height:3rem;margin-bottom:.5rem}.logo img{display:block;width:100%;height:100%;object-fit:contain}.badge{color:var(--accent)}.host{margin-bottom:.25rem;font-size:1.1875rem;font-weight:600;line-height:1.4}.uri{color:var(--soft);font-size:.875rem}.note,.done{margin:.5rem 0 1rem;padding:.7rem .9rem;border-inline-start:.25rem solid var(--note-line);border-radius:.375rem;background:var(--note)}.done{border-color:var(--done-line);background:var(--done)}.scopes{margin:0 0 .75rem;padding:0;list-style:none}.scopes li{position:relative;padding:.3125rem 0;padding-inline-start:1.875rem}.scopes li::before{position:absolute;inset-inline-start:.25rem;content:\"\\2713\" / \"\";color:var(--accent);font-weight:700}.scopes .optional{padding-inline-start:0}.scopes .optional::before{content:none}label{display:flex;gap:.625rem;align-items:flex-start;cursor:pointer}input[type=checkbox]{flex:none;width:1.25rem;height:1.25rem;margin:.15rem 0 0;accent-color:var(--accent)}.choice,.providers{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}.providers{flex-direction:column}button{flex:1 1 9rem;min-height:2.875rem;padding:.5rem 1rem;border:2px solid var(--soft);border-radius:.625rem;background:transparent;color:var(--text);font:inherit;font-weight:600;cursor:pointer}.providers button{flex:none;text-align:start}button:hover{border-color:var(--accent);color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}code{font:inherit;font-weight:600;user-select:all}.connection{margin-top:1.5rem;padding-top:.5rem;border-top:1px solid var(--line)}.connection h2{margin:0;font-size:1.125rem}.named{display:flex;gap:.75rem;align-items:center;margin:.75rem 0 .375rem}.named .logo{margin:0}.connection .choice{margin-top:.75rem}form + p{margin-top:1rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.125rem 1rem;margin:.5rem 0 .75rem}dt{color:var(--soft)}dd{margin:0}footer{margin:1.25rem .25rem 0;color:var(--soft);font-size:.9375rem}footer p{margin-bottom:.375rem}footer a{margin-inline-end:1rem}@media (max-width:26rem){main{padding:1.25rem 1rem}dl{grid-template-columns:1fr}dd{margin-bottom:.375rem}}@media (prefers-reduced-motion:no-preference){button{transition:border-color .15s,color .15s}}@media (forced-colors:active){button:hover{border-color:Highlight}:focus-visible{outline-color:Highlight}}@media print{:root{color-scheme:light;--text:#000;--soft:#333;--accent:#000;--line:#999}body{background:none}main{border:none;padding:0}.choice,.providers{display:none}}";
 
 const mcp_builtin_page_t mcp_builtin_pages[] = {
     { "frame.html", frame_html },
@@ -273,7 +273,7 @@ static const char *const en[] = {
     "This application registered itself. Its name is what it calls itself and was not verified.", /* unverified */
     "It says that its home page is", /* home_page */
     "What it may do", /* scopes_heading */
-    "Use {resource} in your name", /* scope_all */
+    "Use {resource} on your behalf", /* scope_all */
     "You can untick what you do not want to allow.", /* optional_hint */
     "Where the answer goes", /* answer_heading */
     "a program on this computer ({to_loopback})", /* to_loopback */
@@ -308,7 +308,7 @@ static const char *const en[] = {
     "Too many attempts", /* error_too_many_title */
     "This application, or somebody in your network, has tried to connect too often in a short time. Wait a minute, then go back to the application and connect again.", /* error_too_many_text */
     "Access was denied", /* error_denied_title */
-    "Nothing was given to the application. You can close this window.", /* error_denied_text */
+    "You said no, or the sign-in service did. Nothing was given to any application. You can close this window.", /* error_denied_text */
     "The sign-in service reported a problem", /* error_provider_title */
     "You could not be signed in. Go back to the application and connect again. If that does not help, ask your administrator.", /* error_provider_text */
     "How do you want to sign in?", /* chooser_title */
@@ -317,7 +317,7 @@ static const char *const en[] = {
     "(as last time)", /* chosen_last */
     "Applications with access", /* connections_title */
     "Signed in as {account}", /* signed_in_as */
-    "No application that is known here has access in your name.", /* connections_none */
+    "No application that is known here has access on your behalf.", /* connections_none */
     "This list goes back to {uncertain}. An application that was given access before, and has not been used since, may be missing here and still have access.", /* connections_uncertain */
     "An application counts as used when it renews its access, which it does about once an hour while it works.", /* connections_note */
     "Access to", /* connection_resource */
@@ -355,7 +355,7 @@ static const char *const ar[] = {
     "بيانات هذا التطبيق مصدرها", /* described_by */
     "اسمه هو الاسم الذي يطلقه عليه ذلك الموقع.", /* described_note */
     "اسمه وشعاره مصدرهما ذلك الموقع.", /* described_note_logo */
-    "سجّل هذا التطبيق نفسه بنفسه. اسمه هو ما يسمّي به نفسه ولم يُتحقَّق منه.", /* unverified */
+    "سجّل هذا التطبيق نفسه بنفسه، واسمه من اختياره ولم يتم التحقق منه.", /* unverified */
     "يذكر أن صفحته الرئيسية هي:", /* home_page */
     "ما يُسمح له به", /* scopes_heading */
     "استخدام {resource} باسمك", /* scope_all */
@@ -392,8 +392,8 @@ static const char *const ar[] = {
     "يتعذّر تسجيل الدخول في الوقت الحالي. لم يُفقد شيء: عُد إلى التطبيق وأعد الاتصال.", /* error_unavailable_text */
     "محاولات كثيرة جدًا", /* error_too_many_title */
     "حاول هذا التطبيق، أو شخص ما في شبكتك، الاتصال مرات كثيرة في وقت قصير. انتظر دقيقة، ثم عُد إلى التطبيق وأعد الاتصال.", /* error_too_many_text */
-    "رُفض الوصول", /* error_denied_title */
-    "لم يُعطَ التطبيق شيئًا. يمكنك إغلاق هذه النافذة.", /* error_denied_text */
+    "تم رفض الوصول", /* error_denied_title */
+    "رفضتَ أنت أو رفضت خدمة تسجيل الدخول. لم يُعطَ أي تطبيق شيئًا. يمكنك إغلاق هذه النافذة.", /* error_denied_text */
     "أبلغت خدمة تسجيل الدخول عن مشكلة", /* error_provider_title */
     "تعذّر تسجيل دخولك. عُد إلى التطبيق وأعد الاتصال. إذا لم يُجدِ ذلك، فاسأل المسؤول لديك.", /* error_provider_text */
     "كيف تريد تسجيل الدخول؟", /* chooser_title */
@@ -401,7 +401,7 @@ static const char *const ar[] = {
     "المتابعة باستخدام {label}", /* continue_with */
     "(كما في المرة السابقة)", /* chosen_last */
     "التطبيقات التي لديها حق الوصول", /* connections_title */
-    "سُجّل الدخول باسم {account}", /* signed_in_as */
+    "تم تسجيل الدخول باسم {account}", /* signed_in_as */
     "لا يملك أي تطبيق معروف هنا حق الوصول باسمك.", /* connections_none */
     "تعود هذه القائمة إلى {uncertain}. قد يغيب عنها تطبيق مُنح حق الوصول قبل ذلك ولم يُستخدم منذئذ، ومع ذلك يظل قادرًا على الوصول.", /* connections_uncertain */
     "يُعد التطبيق مستخدمًا عندما يجدد حق وصوله، ويفعل ذلك نحو مرة كل ساعة ما دام يعمل.", /* connections_note */
@@ -416,7 +416,7 @@ static const char *const ar[] = {
     "تسجيل الخروج", /* sign_out */
     "هل تريد تسجيل الخروج؟", /* signout_title */
     "تحتفظ التطبيقات التي لديها حق الوصول به. يمكنك سحبه في صفحة اتصالاتك.", /* signout_text */
-    "سُجّل خروجك", /* signed_out_title */
+    "تم تسجيل خروجك", /* signed_out_title */
     "يمكنك إغلاق هذه النافذة.", /* signed_out_text */
 };
 
@@ -438,9 +438,9 @@ static const char *const de[] = {
     "{client} möchte auf {resource} zugreifen", /* consent_title */
     "Eine Anwendung ohne Namen", /* unnamed_client */
     "Diese Anwendung wird beschrieben von", /* described_by */
-    "Ihr Name ist der, den diese Website ihr gibt.", /* described_note */
-    "Ihren Namen und ihr Logo gibt diese Website an.", /* described_note_logo */
-    "Diese Anwendung hat sich selbst angemeldet. Ihren Namen hat sie sich selbst gegeben, er wurde nicht überprüft.", /* unverified */
+    "Der Name der Anwendung stammt von dieser Website.", /* described_note */
+    "Name und Logo der Anwendung stammen von dieser Website.", /* described_note_logo */
+    "Diese Anwendung hat sich selbst registriert. Den Namen hat sie sich selbst gegeben; er wurde nicht überprüft.", /* unverified */
     "Als ihre Website gibt sie an:", /* home_page */
     "Was sie tun darf", /* scopes_heading */
     "{resource} in Ihrem Namen benutzen", /* scope_all */
@@ -458,29 +458,29 @@ static const char *const de[] = {
     "Erlauben", /* allow */
     "Kennung für die Administration:", /* reference */
     "Dieser Anmeldelink funktioniert nicht", /* error_bad_request_title */
-    "Die Anwendung hat eine Anfrage geschickt, die nicht angenommen werden kann. Gehen Sie zu ihr zurück und verbinden Sie erneut. Hilft das nicht, muss der Hersteller der Anwendung nachsehen.", /* error_bad_request_text */
+    "Die Anwendung hat eine Anfrage geschickt, die nicht angenommen werden kann. Gehen Sie zu ihr zurück und stellen Sie die Verbindung erneut her. Hilft das nicht, muss der Hersteller der Anwendung nachsehen.", /* error_bad_request_text */
     "Diese Anwendung ist hier nicht bekannt", /* error_unknown_client_title */
-    "Ihre Anmeldung ist nicht zu finden. Gehen Sie zur Anwendung zurück, entfernen Sie diesen Server und fügen Sie ihn wieder hinzu, damit sie sich neu anmeldet.", /* error_unknown_client_text */
-    "Der Rückweg ist nicht angemeldet", /* error_redirect_title */
-    "Die Anwendung wollte die Antwort an eine Adresse schicken lassen, die sie nicht angemeldet hat. Zu Ihrer Sicherheit wurde nichts dorthin geschickt. Entfernen Sie diesen Server in der Anwendung und fügen Sie ihn wieder hinzu.", /* error_redirect_text */
+    "Die Registrierung der Anwendung ist nicht zu finden. Gehen Sie zur Anwendung zurück, entfernen Sie diesen Server und fügen Sie ihn wieder hinzu, damit sie sich neu registriert.", /* error_unknown_client_text */
+    "Die Rückadresse ist nicht registriert", /* error_redirect_title */
+    "Die Anwendung wollte die Antwort an eine Adresse schicken lassen, die sie nicht registriert hat. Zu Ihrer Sicherheit wurde nichts dorthin geschickt. Entfernen Sie diesen Server in der Anwendung und fügen Sie ihn wieder hinzu.", /* error_redirect_text */
     "Dieser Schritt ist abgelaufen", /* error_expired_title */
-    "Es ist zu viel Zeit vergangen, oder der Schritt wurde schon ausgeführt. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_expired_text */
+    "Es ist zu viel Zeit vergangen, oder der Schritt wurde schon ausgeführt. Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_expired_text */
     "Bitte beginnen Sie in diesem Browser neu", /* error_wrong_browser_title */
-    "Diese Anmeldung wurde nicht in diesem Browser begonnen, oder sein Cookie ist nicht mehr da. Gehen Sie zur Anwendung zurück und verbinden Sie erneut. Hat Ihnen jemand einen Link geschickt, der hierher geführt hat, folgen Sie ihm nicht.", /* error_wrong_browser_text */
+    "Diese Anmeldung wurde nicht in diesem Browser begonnen, oder sein Cookie ist nicht mehr da. Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her. Hat Ihnen jemand einen Link geschickt, der hierher geführt hat, folgen Sie ihm nicht.", /* error_wrong_browser_text */
     "Diese Anfrage kam nicht von unserer Seite", /* error_forged_title */
-    "Zu Ihrer Sicherheit wurde nichts getan. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_forged_text */
+    "Zu Ihrer Sicherheit wurde nichts getan. Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_forged_text */
     "Hier gibt es nichts zu sehen", /* error_method_title */
-    "Diese Adresse ist ein Schritt einer Anmeldung und lässt sich nicht einzeln öffnen. Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_method_text */
+    "Diese Adresse ist ein Schritt einer Anmeldung und lässt sich nicht einzeln öffnen. Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_method_text */
     "Diese Anfrage ist zu groß", /* error_too_large_title */
-    "Die Anwendung hat mehr geschickt, als angenommen werden kann. Gehen Sie zu ihr zurück und verbinden Sie erneut.", /* error_too_large_text */
+    "Die Anwendung hat mehr geschickt, als angenommen werden kann. Gehen Sie zu ihr zurück und stellen Sie die Verbindung erneut her.", /* error_too_large_text */
     "Bitte versuchen Sie es gleich noch einmal", /* error_unavailable_title */
-    "Die Anmeldung ist im Augenblick nicht möglich. Es ist nichts verloren: Gehen Sie zur Anwendung zurück und verbinden Sie erneut.", /* error_unavailable_text */
+    "Die Anmeldung ist im Augenblick nicht möglich. Es ist nichts verloren: Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_unavailable_text */
     "Zu viele Versuche", /* error_too_many_title */
-    "Diese Anwendung oder jemand in Ihrem Netz hat in kurzer Zeit zu oft versucht, sich zu verbinden. Warten Sie eine Minute, gehen Sie dann zur Anwendung zurück und verbinden Sie erneut.", /* error_too_many_text */
+    "Diese Anwendung oder jemand in Ihrem Netz hat in kurzer Zeit zu oft versucht, sich zu verbinden. Warten Sie eine Minute, gehen Sie dann zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_too_many_text */
     "Der Zugriff wurde abgelehnt", /* error_denied_title */
-    "Die Anwendung hat nichts erhalten. Sie können dieses Fenster schließen.", /* error_denied_text */
+    "Sie oder der Anmeldedienst haben abgelehnt. Keine Anwendung hat etwas erhalten. Sie können dieses Fenster schließen.", /* error_denied_text */
     "Der Anmeldedienst hat ein Problem gemeldet", /* error_provider_title */
-    "Sie konnten nicht angemeldet werden. Gehen Sie zur Anwendung zurück und verbinden Sie erneut. Hilft das nicht, fragen Sie Ihre Administration.", /* error_provider_text */
+    "Sie konnten nicht angemeldet werden. Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her. Hilft das nicht, fragen Sie Ihre Administration.", /* error_provider_text */
     "Wie möchten Sie sich anmelden?", /* chooser_title */
     "{client} möchte auf {resource} zugreifen.", /* chooser_text */
     "Weiter mit {label}", /* continue_with */
@@ -495,7 +495,7 @@ static const char *const de[] = {
     "Zuletzt benutzt", /* connection_last_used */
     "Zugriff entziehen", /* disconnect */
     "{client} den Zugriff entziehen", /* disconnect_label */
-    "Allen Zugriff entziehen", /* disconnect_all */
+    "Allen Anwendungen den Zugriff entziehen", /* disconnect_all */
     "Keine Anwendung hat mehr Zugriff.", /* disconnected_all */
     "{client} hat keinen Zugriff mehr.", /* disconnected */
     "Abmelden", /* sign_out */
@@ -532,9 +532,9 @@ static const char *const es[] = {
     "Puede desmarcar lo que no quiera permitir.", /* optional_hint */
     "Adónde se envía la respuesta", /* answer_heading */
     "a un programa de este equipo ({to_loopback})", /* to_loopback */
-    "Cualquier programa de este equipo puede hacerse pasar por otro. Permítalo solo si usted mismo acaba de pedir a una aplicación de este equipo que se conecte.", /* loopback_warning */
+    "Cualquier programa de este equipo puede hacerse pasar por otro. Permítalo solo si acaba de pedir a una aplicación de este equipo que se conecte.", /* loopback_warning */
     "a la aplicación de este dispositivo que abre los enlaces {to_scheme}:", /* to_scheme */
-    "Permítalo solo si usted mismo acaba de pedir a esa aplicación que se conecte.", /* scheme_warning */
+    "Permítalo solo si acaba de pedir a esa aplicación que se conecte.", /* scheme_warning */
     "Su cuenta", /* account_heading */
     "Si lo permite, iniciará sesión en {provider}, donde se solicitará: {provider_scope}. La aplicación no ve su contraseña ni lo que ese servicio nos comunica.", /* next_step */
     "Si lo permite, elegirá dónde iniciar sesión. La aplicación no ve su contraseña ni lo que ese servicio nos comunica. A cada uno se le solicita:", /* next_choice */
@@ -543,8 +543,8 @@ static const char *const es[] = {
     "Permitir", /* allow */
     "Referencia para el administrador:", /* reference */
     "Este enlace de inicio de sesión no funciona", /* error_bad_request_title */
-    "La aplicación envió una solicitud que no se puede aceptar. Vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, sus autores deben revisarlo.", /* error_bad_request_text */
-    "Esta aplicación no se conoce aquí", /* error_unknown_client_title */
+    "La aplicación envió una solicitud que no se puede aceptar. Vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, los autores de la aplicación deben revisarlo.", /* error_bad_request_text */
+    "Aquí no se conoce esta aplicación", /* error_unknown_client_title */
     "No se encuentra su registro. Vuelva a la aplicación, quite este servidor y añádalo otra vez para que se registre de nuevo.", /* error_unknown_client_text */
     "La dirección de retorno no está registrada", /* error_redirect_title */
     "La aplicación pidió que la respuesta se enviara a una dirección que no ha registrado. Por su seguridad, no se envió nada allí. Quite este servidor en la aplicación y añádalo otra vez.", /* error_redirect_text */
@@ -563,7 +563,7 @@ static const char *const es[] = {
     "Demasiados intentos", /* error_too_many_title */
     "Esta aplicación, o alguien de su red, ha intentado conectarse demasiadas veces en poco tiempo. Espere un minuto, vuelva a la aplicación y conéctela de nuevo.", /* error_too_many_text */
     "Se denegó el acceso", /* error_denied_title */
-    "No se entregó nada a la aplicación. Puede cerrar esta ventana.", /* error_denied_text */
+    "Usted, o el servicio de inicio de sesión, no lo ha permitido. No se ha entregado nada a ninguna aplicación. Puede cerrar esta ventana.", /* error_denied_text */
     "El servicio de inicio de sesión informó de un problema", /* error_provider_title */
     "No se pudo iniciar su sesión. Vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, consulte a su administrador.", /* error_provider_text */
     "¿Cómo desea iniciar sesión?", /* chooser_title */
@@ -581,12 +581,12 @@ static const char *const es[] = {
     "Retirar el acceso", /* disconnect */
     "Retirar el acceso a {client}", /* disconnect_label */
     "Retirar todos los accesos", /* disconnect_all */
-    "Ninguna aplicación tiene ya acceso.", /* disconnected_all */
+    "Ya ninguna aplicación tiene acceso.", /* disconnected_all */
     "{client} ya no tiene acceso.", /* disconnected */
     "Cerrar sesión", /* sign_out */
     "¿Cerrar sesión?", /* signout_title */
     "Las aplicaciones que tienen acceso lo conservan. Puede retirárselo en la página de sus conexiones.", /* signout_text */
-    "Ha cerrado la sesión", /* signed_out_title */
+    "Sesión cerrada", /* signed_out_title */
     "Puede cerrar esta ventana.", /* signed_out_text */
 };
 
@@ -610,8 +610,8 @@ static const char *const fr[] = {
     "Cette application est décrite par", /* described_by */
     "Son nom est celui que ce site lui donne.", /* described_note */
     "Son nom et son logo viennent de ce site.", /* described_note_logo */
-    "Cette application s’est enregistrée elle-même. Son nom est celui qu’elle se donne ; il n’a pas été vérifié.", /* unverified */
-    "Elle indique comme page d’accueil :", /* home_page */
+    "Cette application s’est enregistrée elle-même. Son nom est celui qu’elle se donne ; il n’a pas été vérifié.", /* unverified */
+    "Elle indique comme page d’accueil :", /* home_page */
     "Ce qu’elle pourra faire", /* scopes_heading */
     "Utiliser {resource} en votre nom", /* scope_all */
     "Vous pouvez décocher ce que vous ne souhaitez pas autoriser.", /* optional_hint */
@@ -621,12 +621,12 @@ static const char *const fr[] = {
     "à l’application de cet appareil qui ouvre les liens {to_scheme}:", /* to_scheme */
     "N’autorisez que si vous venez vous-même de demander à cette application de se connecter.", /* scheme_warning */
     "Votre compte", /* account_heading */
-    "Si vous autorisez l’accès, vous vous connecterez chez {provider}, à qui il sera demandé : {provider_scope}. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique.", /* next_step */
-    "Si vous autorisez l’accès, vous choisirez où vous connecter. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique. Voici ce qui est demandé à chacun :", /* next_choice */
+    "Si vous autorisez l’accès, vous vous connecterez chez {provider}, à qui il sera demandé : {provider_scope}. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique.", /* next_step */
+    "Si vous autorisez l’accès, vous choisirez où vous connecter. L’application ne voit ni votre mot de passe, ni ce que ce service nous communique. Voici ce qui est demandé à chacun :", /* next_choice */
     "votre identité", /* identity */
     "Refuser", /* deny */
     "Autoriser", /* allow */
-    "Référence pour l’administrateur :", /* reference */
+    "Référence pour l’administrateur :", /* reference */
     "Ce lien de connexion ne fonctionne pas", /* error_bad_request_title */
     "L’application a envoyé une demande qui ne peut pas être acceptée. Revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, ses auteurs doivent examiner le problème.", /* error_bad_request_text */
     "Cette application n’est pas connue ici", /* error_unknown_client_title */
@@ -644,19 +644,19 @@ static const char *const fr[] = {
     "Cette demande est trop volumineuse", /* error_too_large_title */
     "L’application a envoyé plus que ce qui peut être accepté. Revenez à l’application et connectez-la de nouveau.", /* error_too_large_text */
     "Veuillez réessayer dans un instant", /* error_unavailable_title */
-    "La connexion est impossible pour le moment. Rien n’est perdu : revenez à l’application et connectez-la de nouveau.", /* error_unavailable_text */
+    "La connexion est impossible pour le moment. Rien n’est perdu : revenez à l’application et connectez-la de nouveau.", /* error_unavailable_text */
     "Trop de tentatives", /* error_too_many_title */
     "Cette application, ou quelqu’un de votre réseau, a tenté de se connecter trop souvent en peu de temps. Attendez une minute, puis revenez à l’application et connectez-la de nouveau.", /* error_too_many_text */
     "L’accès a été refusé", /* error_denied_title */
-    "Rien n’a été transmis à l’application. Vous pouvez fermer cette fenêtre.", /* error_denied_text */
+    "Vous, ou le service de connexion, avez refusé. Rien n’a été transmis à aucune application. Vous pouvez fermer cette fenêtre.", /* error_denied_text */
     "Le service de connexion a signalé un problème", /* error_provider_title */
-    "Vous n’avez pas pu être connecté. Revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, adressez-vous à votre administrateur.", /* error_provider_text */
-    "Comment voulez-vous vous connecter ?", /* chooser_title */
+    "La connexion a échoué. Revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, adressez-vous à votre administrateur.", /* error_provider_text */
+    "Comment voulez-vous vous connecter ?", /* chooser_title */
     "{client} demande l’accès à {resource}.", /* chooser_text */
     "Continuer avec {label}", /* continue_with */
     "(comme la dernière fois)", /* chosen_last */
     "Applications ayant accès", /* connections_title */
-    "Connecté en tant que {account}", /* signed_in_as */
+    "Session ouverte avec le compte {account}", /* signed_in_as */
     "Aucune application connue ici n’a accès en votre nom.", /* connections_none */
     "Cette liste remonte au {uncertain}. Une application qui a reçu l’accès avant cette date et n’a pas été utilisée depuis peut manquer ici et avoir encore accès.", /* connections_uncertain */
     "Une application compte comme utilisée lorsqu’elle renouvelle son accès, ce qu’elle fait environ une fois par heure tant qu’elle travaille.", /* connections_note */
@@ -669,9 +669,9 @@ static const char *const fr[] = {
     "Plus aucune application n’a accès.", /* disconnected_all */
     "{client} n’a plus accès.", /* disconnected */
     "Se déconnecter", /* sign_out */
-    "Se déconnecter ?", /* signout_title */
+    "Se déconnecter ?", /* signout_title */
     "Les applications qui ont accès le conservent. Vous pouvez le leur retirer sur la page de vos connexions.", /* signout_text */
-    "Vous êtes déconnecté", /* signed_out_title */
+    "Déconnexion effectuée", /* signed_out_title */
     "Vous pouvez fermer cette fenêtre.", /* signed_out_text */
 };
 
@@ -733,7 +733,7 @@ static const char *const ja[] = {
     "試行回数が多すぎます", /* error_too_many_title */
     "このアプリケーション、またはお使いのネットワークの誰かが、短時間に何度も接続を試みました。1分ほど待ってからアプリケーションに戻り、もう一度接続してください。", /* error_too_many_text */
     "アクセスは拒否されました", /* error_denied_title */
-    "アプリケーションには何も渡されていません。このウィンドウは閉じてかまいません。", /* error_denied_text */
+    "あなた、またはサインインサービスが拒否しました。どのアプリケーションにも何も渡されていません。このウィンドウは閉じてかまいません。", /* error_denied_text */
     "サインインサービスで問題が発生しました", /* error_provider_title */
     "サインインできませんでした。アプリケーションに戻り、もう一度接続してください。それでも解決しない場合は、管理者にお問い合わせください。", /* error_provider_text */
     "サインインの方法を選んでください", /* chooser_title */
@@ -744,7 +744,7 @@ static const char *const ja[] = {
     "{account} としてサインインしています", /* signed_in_as */
     "ここで把握しているアプリケーションの中に、あなたに代わってアクセスできるものはありません。", /* connections_none */
     "この一覧は {uncertain} 以降のものです。それ以前にアクセスを許可され、その後使われていないアプリケーションは、ここになくてもまだアクセスできる場合があります。", /* connections_uncertain */
-    "アプリケーションは、アクセスを更新したときに使用されたものとみなされます。動作中はおよそ 1 時間に 1 回更新されます。", /* connections_note */
+    "アプリケーションは、アクセスを更新したときに使用されたものとみなされます。動作中はおよそ1時間に1回更新されます。", /* connections_note */
     "アクセス先", /* connection_resource */
     "開始日", /* connection_since */
     "最終利用日", /* connection_last_used */
@@ -754,7 +754,7 @@ static const char *const ja[] = {
     "アクセスできるアプリケーションはもうありません。", /* disconnected_all */
     "{client} はもうアクセスできません。", /* disconnected */
     "サインアウト", /* sign_out */
-    "サインアウトしますか?", /* signout_title */
+    "サインアウトしますか？", /* signout_title */
     "アクセスできるアプリケーションは、引き続きアクセスできます。接続のページで取り消せます。", /* signout_text */
     "サインアウトしました", /* signed_out_title */
     "このウィンドウは閉じてかまいません。", /* signed_out_text */
@@ -788,7 +788,7 @@ static const char *const pt[] = {
     "Para onde vai a resposta", /* answer_heading */
     "para um programa neste computador ({to_loopback})", /* to_loopback */
     "Qualquer programa neste computador pode fazer-se passar por outro. Permita apenas se acabou de pedir a uma aplicação deste computador que se ligasse.", /* loopback_warning */
-    "para a aplicação deste dispositivo que abre ligações {to_scheme}:", /* to_scheme */
+    "para a aplicação deste dispositivo que abre links {to_scheme}:", /* to_scheme */
     "Permita apenas se acabou de pedir a essa aplicação que se ligasse.", /* scheme_warning */
     "A sua conta", /* account_heading */
     "Se permitir, iniciará sessão em {provider}, onde será pedido: {provider_scope}. A aplicação não vê a sua palavra-passe nem o que esse serviço nos comunica.", /* next_step */
@@ -798,7 +798,7 @@ static const char *const pt[] = {
     "Permitir", /* allow */
     "Referência para o administrador:", /* reference */
     "Este link de início de sessão não funciona", /* error_bad_request_title */
-    "A aplicação enviou um pedido que não pode ser aceite. Volte à aplicação e ligue-a de novo. Se isso não ajudar, os seus autores têm de verificar o problema.", /* error_bad_request_text */
+    "A aplicação enviou um pedido que não pode ser aceite. Volte à aplicação e ligue-a de novo. Se isso não ajudar, os autores da aplicação têm de verificar o problema.", /* error_bad_request_text */
     "Esta aplicação não é conhecida aqui", /* error_unknown_client_title */
     "O seu registo não foi encontrado. Volte à aplicação, remova este servidor e adicione-o novamente, para que ela se registe de novo.", /* error_unknown_client_text */
     "O endereço de retorno não está registado", /* error_redirect_title */
@@ -818,7 +818,7 @@ static const char *const pt[] = {
     "Demasiadas tentativas", /* error_too_many_title */
     "Esta aplicação, ou alguém na sua rede, tentou ligar-se demasiadas vezes em pouco tempo. Espere um minuto, volte à aplicação e ligue-a de novo.", /* error_too_many_text */
     "O acesso foi recusado", /* error_denied_title */
-    "Nada foi entregue à aplicação. Pode fechar esta janela.", /* error_denied_text */
+    "O pedido foi recusado por si ou pelo serviço de início de sessão. Nada foi entregue a nenhuma aplicação. Pode fechar esta janela.", /* error_denied_text */
     "O serviço de início de sessão comunicou um problema", /* error_provider_title */
     "Não foi possível iniciar a sua sessão. Volte à aplicação e ligue-a de novo. Se isso não ajudar, contacte o seu administrador.", /* error_provider_text */
     "Como deseja iniciar sessão?", /* chooser_title */
@@ -836,7 +836,7 @@ static const char *const pt[] = {
     "Retirar o acesso", /* disconnect */
     "Retirar o acesso a {client}", /* disconnect_label */
     "Retirar todos os acessos", /* disconnect_all */
-    "Nenhuma aplicação tem já acesso.", /* disconnected_all */
+    "Já nenhuma aplicação tem acesso.", /* disconnected_all */
     "{client} já não tem acesso.", /* disconnected */
     "Terminar sessão", /* sign_out */
     "Terminar sessão?", /* signout_title */
@@ -861,7 +861,7 @@ static const char *const zh[] = {
     "12月", /* month_12 */
     "{year}年{month}{day}日", /* date */
     "{client} 请求访问 {resource}", /* consent_title */
-    "一个未命名的应用", /* unnamed_client */
+    "未命名的应用", /* unnamed_client */
     "此应用的信息来自", /* described_by */
     "应用名称由该网站提供。", /* described_note */
     "应用名称和徽标由该网站提供。", /* described_note_logo */
@@ -873,7 +873,7 @@ static const char *const zh[] = {
     "结果将发送至", /* answer_heading */
     "此计算机上的一个程序（{to_loopback}）", /* to_loopback */
     "此计算机上的任何程序都可能冒充其他程序。请仅在您刚刚亲自要求此计算机上的应用进行连接时才允许。", /* loopback_warning */
-    "此设备上打开 {to_scheme}: 链接的应用", /* to_scheme */
+    "此设备上用于打开 {to_scheme}: 链接的应用", /* to_scheme */
     "请仅在您刚刚亲自要求该应用进行连接时才允许。", /* scheme_warning */
     "您的账户", /* account_heading */
     "如果您允许，接下来将在 {provider} 登录，并向其请求：{provider_scope}。应用不会看到您的密码，也不会看到该服务告知我们的内容。", /* next_step */
@@ -883,13 +883,13 @@ static const char *const zh[] = {
     "允许", /* allow */
     "供管理员查询的编号：", /* reference */
     "此登录链接无效", /* error_bad_request_title */
-    "应用发送的请求无法接受。请返回该应用并重新连接。如果仍然无效，需要由应用的开发者检查。", /* error_bad_request_text */
-    "此处不认识该应用", /* error_unknown_client_title */
+    "应用发送的请求无法接受。请返回该应用并重新连接。如果问题仍然存在，需要由应用的开发者检查。", /* error_bad_request_text */
+    "无法识别此应用", /* error_unknown_client_title */
     "找不到它的注册信息。请返回该应用，移除此服务器后重新添加，以便它重新注册。", /* error_unknown_client_text */
     "返回地址未注册", /* error_redirect_title */
     "应用要求将结果发送到一个它未注册的地址。为了您的安全，没有向该地址发送任何内容。请在应用中移除此服务器后重新添加。", /* error_redirect_text */
     "此步骤已过期", /* error_expired_title */
-    "间隔时间过长，或该步骤已经完成。请返回应用并重新连接。", /* error_expired_text */
+    "等待时间过长，或此步骤已经完成。请返回应用并重新连接。", /* error_expired_text */
     "请在此浏览器中重新开始", /* error_wrong_browser_title */
     "此次登录不是在此浏览器中开始的，或者其 Cookie 已丢失。请返回应用并重新连接。如果是别人发给您的链接把您带到这里，请不要打开它。", /* error_wrong_browser_text */
     "此请求并非来自我们的页面", /* error_forged_title */
@@ -903,19 +903,19 @@ static const char *const zh[] = {
     "尝试次数过多", /* error_too_many_title */
     "此应用或您网络中的某人在短时间内尝试连接的次数过多。请等待一分钟，然后返回应用并重新连接。", /* error_too_many_text */
     "访问已被拒绝", /* error_denied_title */
-    "没有向应用提供任何内容。您可以关闭此窗口。", /* error_denied_text */
+    "您或登录服务拒绝了请求。没有向任何应用提供任何内容。您可以关闭此窗口。", /* error_denied_text */
     "登录服务报告了一个问题", /* error_provider_title */
-    "未能为您登录。请返回应用并重新连接。如果仍然无效，请联系您的管理员。", /* error_provider_text */
+    "未能为您登录。请返回应用并重新连接。如果问题仍然存在，请联系您的管理员。", /* error_provider_text */
     "您想如何登录？", /* chooser_title */
     "{client} 请求访问 {resource}。", /* chooser_text */
     "使用 {label} 继续", /* continue_with */
     "（与上次相同）", /* chosen_last */
     "拥有访问权限的应用", /* connections_title */
     "当前登录账户：{account}", /* signed_in_as */
-    "没有此处已知的应用拥有以您的名义访问的权限。", /* connections_none */
-    "此列表只能追溯到{uncertain}。在此之前获得访问权限且此后未使用过的应用可能未列在此处，但仍有访问权限。", /* connections_uncertain */
-    "应用续订其访问权限时即视为已使用；工作期间大约每小时一次。", /* connections_note */
-    "可访问", /* connection_resource */
+    "在此处已知的应用中，没有任何应用有权以您的名义访问。", /* connections_none */
+    "此列表只能追溯到 {uncertain}。在此之前获得访问权限且此后未使用过的应用可能未列在此处，但仍有访问权限。", /* connections_uncertain */
+    "应用更新其访问权限时即视为已使用；运行期间大约每小时更新一次。", /* connections_note */
+    "访问对象", /* connection_resource */
     "开始于", /* connection_since */
     "上次使用", /* connection_last_used */
     "收回访问权限", /* disconnect */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures of every page, from a real gateway in Chromium: light, dark, narrow, right to left. Look at them after each
-// change of pages/ or messages/.
+// Pictures of every page, from a real gateway in Chromium: light, dark, narrow, right to left, in Chinese and Japanese, in
+// forced colours, and as printed. Look at them after each change of pages/ or messages/.
 //
 //   node test/tools/screenshots.mjs [DIRECTORY]        into DIRECTORY (default: build/screenshots)
 //   node test/tools/screenshots.mjs --docs             those of docs/consent.md, into docs/images
@@ -21,18 +21,24 @@ const looks = {
     german: { locale: 'de' },
     rtl: { locale: 'ar' },
     'rtl-dark-narrow': { locale: 'ar', colorScheme: 'dark', viewport: { width: 320, height: 640 } },
-    japanese: { locale: 'ja' },
+    chinese: { locale: 'zh' },
+    'japanese-narrow': { locale: 'ja', viewport: { width: 320, height: 640 } },
+    'forced-colors': { forcedColors: 'active' },
+    print: { media: 'print' },
 };
 
 await mkdir(directory, { recursive: true });
 try {
     const pages = await openPages({ after: (end) => ends.push(end) });
     for (const [look, options] of Object.entries(looks)) {
-        const { page } = await pages.browser({ viewport: { width: 640, height: 320 }, ...options });
+        const { media, ...rest } = options;
+        const { page } = await pages.browser({ viewport: { width: 640, height: 320 }, ...rest });
         for (const view of VIEWS) {
             if (documents && !SHOWN.includes(`${view}-${look}`)) continue;
             await pages.open(page, view);
+            await page.emulateMedia({ media: media ?? null }); // in print there are no buttons, which lead to the page
             await page.screenshot({ path: join(directory, `${view}-${look}.png`), fullPage: true });
+            await page.emulateMedia({ media: null });
         }
     }
 } finally {

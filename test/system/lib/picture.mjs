@@ -27,7 +27,8 @@ export function plainWebp(bytes) {
 }
 
 /**
- * A PNG of one colour.
+ * A PNG.
+ * @param color  [red, green, blue], or a function of x and y that gives it
  * @param says  width and height that its header tells, when they are not the real ones
  */
 export function png(width = 64, height = width, { color = [122, 31, 143], says = [width, height], moves = false, padding = 0 } = {}) {
@@ -35,11 +36,17 @@ export function png(width = 64, height = width, { color = [122, 31, 143], says =
     header.writeUInt32BE(says[0], 0);
     header.writeUInt32BE(says[1], 4);
     header.set([8, 2], 8);
-    const row = Buffer.concat([Buffer.from([0]), ...Array(width).fill(Buffer.from(color))]);
+    const at = typeof color === 'function' ? color : () => color;
+    const rows = [];
+    for (let y = 0; y < height; y++) {
+        const row = Buffer.alloc(1 + 3 * width);
+        for (let x = 0; x < width; x++) row.set(at(x, y), 1 + 3 * x);
+        rows.push(row);
+    }
     return Buffer.concat([
         Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header),
         ...(moves ? [chunk('acTL', Buffer.from([0, 0, 0, 2, 0, 0, 0, 0]))] : []),
         ...(padding ? [chunk('tEXt', Buffer.concat([Buffer.from('x\0', 'latin1'), Buffer.alloc(padding, 'x')]))] : []),
-        chunk('IDAT', deflateSync(Buffer.concat(Array(height).fill(row)))), chunk('IEND', Buffer.alloc(0)),
+        chunk('IDAT', deflateSync(Buffer.concat(rows))), chunk('IEND', Buffer.alloc(0)),
     ]);
 }
