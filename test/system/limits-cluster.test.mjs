@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits that two gateways count together in memcached and in redis: exactly, whichever of them is
+// Limits that two gateways count together in memcached (by its unix socket) and in redis: exactly, whichever of them is
 // called, and what holds while that store is away.
 
 import assert from 'node:assert/strict';
@@ -41,7 +41,7 @@ const redis = (port, command) => new Promise((done, fail) => {
     socket.on('data', (chunk) => { text += chunk; }).on('end', () => done(text)).on('error', fail);
 });
 
-for (const kind of ['memcache', 'redis']) {
+for (const kind of ['memcache-socket', 'redis']) {
     test(`two gateways count in ${kind}`, { timeout: 120_000 }, async (t) => {
         let counters;
         const world = await openWorld(t, {
