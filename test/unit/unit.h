@@ -35,6 +35,7 @@ Suite *suite_form(void);
 Suite *suite_grant(void);
 Suite *suite_http(void);
 Suite *suite_json(void);
+Suite *suite_jws(void);
 Suite *suite_keyring(void);
 Suite *suite_limit(void);
 Suite *suite_quota(void);
