@@ -255,6 +255,13 @@ suite('httpd as the provider', options, async (it, world) => {
         });
     }
 
+    await it('prompt=none is answered at once, and nobody is asked for anything', async () => {
+        const surfer = new Surfer(fritz);
+        const answer = await client.authorize(surfer, { prompt: 'none' }, { choose: 'basic' });
+        assert.equal(answer.error, 'consent_required', answer.url); // login_required once consent is remembered
+        assert.equal(answer.code, undefined);
+    });
+
     await it('groups of LDAP and certificates stand beside rules on tools', async () => {
         const call = async (path, tokens, tool, tls) => {
             const answer = await request(`${world.base}/echo/${path}`, {
