@@ -6,7 +6,7 @@ _mcpctl() {
     local talk='--url --netrc --cert --key --cacert --unix-socket'
 
     case $before in
-    --token-file | --cacert | --cert | --key | --key-file | --unix-socket)
+    --token-file | --httpd | --cacert | --cert | --key | --key-file | --unix-socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
@@ -16,7 +16,8 @@ _mcpctl() {
         [[ ${COMP_WORDS[i]} = -* ]] || { command=${COMP_WORDS[i]}; break; }
     done
     case $command in
-    '') set -- --json --help --version doctor keygen rekey verify-audit status sessions revoke block-client ;;
+    '') set -- --json --help --version check-config doctor keygen rekey verify-audit status sessions revoke block-client ;;
+    check-config) set -- --strict --httpd ;;
     doctor) set -- --no-register --token-file --cacert ;;
     verify-audit) set -- --key-file --partial ;;
     status) set -- $talk ;;

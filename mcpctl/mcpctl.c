@@ -19,6 +19,8 @@ static const struct {
     { "rekey", mcpctl_rekey, "FILE [KID]", "put a new key on top of a key file; reload httpd gracefully after it" },
     { "verify-audit", mcpctl_verify_audit, "--key-file FILE [--partial] LOG...",
       "check that no line of an audit log was changed, removed or moved" },
+    { "check-config", mcpctl_check_config, "[--strict] [--httpd PROGRAM] [-- ARGUMENTS]",
+      "httpd's configuration test, and what is unsafe in what passes it" },
     { "doctor", mcpctl_doctor, "[--no-register] [--token-file FILE] [--cacert FILE] URL",
       "do to a live gateway what MCP clients do, and say what would fail" },
     { "status", mcpctl_status, "", "keys, store and audit log of a running gateway" },

@@ -48,6 +48,10 @@ int mcpctl_sessions(const mcpctl_t *ctl, int argc, const char *const *argv);
 int mcpctl_revoke(const mcpctl_t *ctl, int argc, const char *const *argv);
 int mcpctl_block_client(const mcpctl_t *ctl, int argc, const char *const *argv);
 
+/* ---- check.c ---- */
+
+int mcpctl_check_config(const mcpctl_t *ctl, int argc, const char *const *argv);
+
 /* ---- doctor.c ---- */
 
 int mcpctl_doctor(const mcpctl_t *ctl, int argc, const char *const *argv);

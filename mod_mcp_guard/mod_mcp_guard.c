@@ -15,6 +15,7 @@
 #include "guard.h"
 #include "mcp_health.h"
 #include "mcp_http.h"
+#include "mcp_lint.h"
 #include "mcp_log.h"
 #include "mcp_status.h"
 
@@ -163,6 +164,7 @@ static void register_hooks(apr_pool_t *p)
     APR_OPTIONAL_HOOK(proxy, fixups, mcp_guard_inject, NULL, NULL, APR_HOOK_LAST);
 
     ap_hook_handler(answer_health, NULL, NULL, APR_HOOK_LAST);
+    mcp_lint_hook();
     mcp_status_hook();
 
     mcp_rpc_register_filter(p);

@@ -16,6 +16,7 @@
 
 #include "mcp_health.h"
 #include "mcp_http.h"
+#include "mcp_lint.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_span.h"
@@ -315,6 +316,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(mcp_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(answer_health, NULL, NULL, APR_HOOK_MIDDLE);
+    mcp_lint_hook();
     mcp_status_hook();
     ap_hook_log_transaction(export_span, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */

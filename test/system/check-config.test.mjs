@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// mcpctl check-config: what httpd accepts and nobody should run is found, each rule once; a good configuration is left alone.
+
+import assert from 'node:assert/strict';
+import { chmod, chown, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mcpctl } from './lib/mcpctl.mjs';
+import { suite } from './lib/suite.mjs';
+import { defaultSite } from './lib/world.mjs';
+
+const HTTPD = process.env.HTTPD ?? '/usr/sbin/apache2';
+
+suite('check-config', {
+    backend: false,
+    provider: false,
+    start: false,
+    httpd: { modules: ['ssl', 'dumpio'] },
+}, async (it, world) => {
+    const check = async (site, options = []) => {
+        await world.httpd.configure(site);
+        return mcpctl(...options.filter((one) => one === '--json'), 'check-config', ...options.filter((one) => one !== '--json'),
+            '--httpd', HTTPD, '--', '-d', world.httpd.root, '-f', join(world.httpd.root, 'httpd.conf'));
+    };
+    const location = (lines) => `<Location /inner>\n${lines}\n</Location>`;
+    const backend = (url, more = '') => `<Location /far>\nAuthType MCP\nRequire valid-user\nMCPGuardResource ${world.base}/echo\nMCPGuardBackendKey x-key file:${world.functionKeyFile}\nProxyPass ${url}\n</Location>\n${more}`;
+
+    await it('has nothing to say of the configuration that the documents give', async () => {
+        const { code, out, err } = await check(`MCPAuditLog logs/audit.log\n${defaultSite(world)}\n${location('SetHandler mcp-admin\nRequire ip 127.0.0.1')}
+${location('SetHandler mcp-ready\nRequire all granted').replace('/inner', '/ready')}`);
+        assert.equal(code, 0, out + err);
+        assert.equal(out, '0 errors, 0 warnings\n');
+    });
+
+    const cases = [
+        ['an open administration location', 'error', location('SetHandler mcp-admin'), /SetHandler mcp-admin without a Require .*Add, for example/],
+        ['one that is open by its Require', 'error', location('SetHandler "mcp-admin"\nRequire all granted'), /SetHandler mcp-admin/],
+        ['open metrics', 'warning', location('SetHandler mcp-metrics'), /SetHandler mcp-metrics/],
+        ['open reasons', 'warning', location('SetHandler mcp-health'), /SetHandler mcp-health/],
+        ['a key over plain http to the open network', 'error', () => backend('http://1.1.1.1/mcp'), /1\.1\.1\.1.*unencrypted/],
+        ['a key to whoever shows a certificate', 'error', () => backend('https://1.1.1.1/mcp', 'SSLProxyEngine On'), /certificate is not looked at/],
+        ['peers that may be anybody', 'error', () => backend('https://1.1.1.1/mcp', 'SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCheckPeerName Off'), /SSLProxyCheckPeerName Off/],
+        ['an open proxy', 'error', 'ProxyRequests On', /ProxyRequests On/],
+        ['any web page', 'warning', 'MCPAllowOrigin *', /MCPAllowOrigin \*/],
+        ['any web page with cookies', 'error', 'Header always set Access-Control-Allow-Origin "*"\nHeader always set Access-Control-Allow-Credentials true', /Access-Control-Allow-Credentials/],
+        ['tokens in the access log', 'error', 'LogFormat "%h %{Authorization}i" mine', /%\{Authorization\}i writes/],
+        ['tokens in the error log', 'error', 'DumpIOInput On', /DumpIOInput/],
+        ['endless registration', 'error', 'MCPOAuthLimit register none', /MCPOAuthLimit register none/],
+        ['short backends', 'warning', 'ProxyTimeout 5', /ProxyTimeout 5/],
+        ['no keep-alive', 'warning', 'KeepAlive Off', /KeepAlive Off/],
+    ];
+    for (const [what, level, lines, pattern] of cases) {
+        await it(`finds ${what}`, async () => {
+            const text = typeof lines === 'function' ? lines() : lines;
+            const { code, out } = await check(`${defaultSite(world)}\n${text}`, ['--json']);
+            const { configtest, findings } = JSON.parse(out);
+            assert.ok(configtest);
+            assert.equal(findings.length, 1, out);
+            assert.equal(findings[0].level, level);
+            assert.match(findings[0].text, pattern);
+            assert.match(findings[0].where, /httpd\.conf:\d+$/);
+            assert.equal(code, level === 'error' ? 1 : 0);
+        });
+    }
+
+    await it('finds files that others may read or change', async () => {
+        await writeFile(join(world.httpd.root, 'logs/audit.log'), '');
+        await chmod(join(world.httpd.root, 'logs/audit.log'), 0o644);
+        await chmod(join(world.httpd.root, 'conf'), 0o777);
+        const root = process.getuid() === 0;
+        if (root) await chown(world.keyFile, 33, 33); // www-data
+        const { code, out } = await check(`MCPAuditLog logs/audit.log\n${defaultSite(world)}`);
+        assert.equal(code, 1);
+        assert.match(out, /audit\.log: everybody on this host may read .*chmod o=/);
+        assert.match(out, /conf: others than its owner may put another key file there\. Mend: chmod go-w/);
+        if (root) assert.match(out, /conf\/keys belongs to www-data.*chown root/);
+        assert.match(out, new RegExp(`^${root ? 3 : 2} errors, 0 warnings$`, 'm'));
+        await chmod(join(world.httpd.root, 'conf'), 0o755);
+        await chmod(join(world.httpd.root, 'logs/audit.log'), 0o640);
+        if (root) await chown(world.keyFile, 0, 0);
+    });
+
+    await it('--strict counts warnings; httpd itself may be asked for more', async () => {
+        const { code, out } = await check(`${defaultSite(world)}\nKeepAlive Off`, ['--strict']);
+        assert.equal(code, 1);
+        assert.match(out, /httpd\.conf:\d+: warning: KeepAlive Off.*\n0 errors, 1 warnings\n$/);
+    });
+
+    await it('what httpd refuses comes through as it is; what cannot be looked at is told', async () => {
+        const bad = await check(`${defaultSite(world)}\nMCPHealthReady weather`);
+        assert.equal(bad.code, 1);
+        assert.match(bad.err, /'weather' is not one of/);
+        assert.match(bad.out, /configuration test fails/);
+        assert.equal(JSON.parse((await check(`${defaultSite(world)}\nMCPHealthReady weather`, ['--json'])).out).configtest, false);
+        assert.equal((await mcpctl('check-config', '--httpd', '/no/such/program')).code, 2);
+        assert.equal((await mcpctl('check-config', '--nonsense')).code, 2);
+        await writeFile(join(world.httpd.root, 'none.conf'), `ServerRoot "${world.httpd.root}"\nServerName x\nListen 127.0.0.1:1\nLoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\nLoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n`);
+        const none = await mcpctl('check-config', '--httpd', HTTPD, '--', '-f', join(world.httpd.root, 'none.conf'));
+        assert.equal(none.code, 2);
+        assert.match(none.err, /neither mod_mcp_oauth nor mod_mcp_guard/);
+    });
+});
