@@ -21,10 +21,12 @@
 #include "mcp_log.h"
 #include "mcp_pipe.h"
 #include "mcp_syslog.h"
+#include "mcp_util.h"
 
 /* The name carries the layout's version: both modules must be of one release. */
 #define AUDIT_USERDATA "mcp-audit/1"
 #define AUDIT_MUTEX "mcp-audit"
+#define MAC_SIZE (MCP_B64URL_LEN(MCP_AUDIT_MAC_LEN) + 1)
 #define PIPE_WAIT_MS 200 /* for a program or daemon that is busy; under the lock, so all other writers wait too */
 #define RETRY_INTERVAL APR_USEC_PER_SEC
 
@@ -48,6 +50,7 @@ typedef struct {
     int is_pipe;
     mcp_syslog_t syslog;
     int child_ready;
+    char *left; /* the mac that the configuration before left for this file, of the process pool; empty: none */
 } audit_t;
 
 /* This module's view of it: each module has a copy of this library of its own. Set before the fork. */
@@ -209,6 +212,9 @@ static apr_status_t begin_chain(audit_t *a, const char *why, apr_pool_t *p)
 {
     const char *after = a->fd >= 0 && !a->is_pipe ? last_mac(p, a->fd) : NULL;
 
+    if (!after && a->left && *a->left) {
+        after = a->left;
+    }
     mcp_audit_head_init(&a->shared->head);
     return append(a, apr_psprintf(p, "\"event\":\"audit.begin\",\"reason\":\"%s\",\"pid\":%" APR_PID_T_FMT "%s%s%s", why,
                                   getpid(), after ? ",\"after\":\"" : "", after ? after : "", after ? "\"" : ""));
@@ -361,6 +367,37 @@ static apr_status_t open_target(audit_t *a, apr_pool_t *pconf)
     return S_ISREG(info.st_mode) || a->is_pipe || S_ISCHR(info.st_mode) ? APR_SUCCESS : APR_EINVAL;
 }
 
+/* A file that is renamed and begun anew at a graceful restart loses its last line, so that is left to the next one. */
+static apr_status_t leave_mac(void *data)
+{
+    const audit_t *a = data;
+    const char *mac;
+    apr_pool_t *p;
+
+    apr_pool_create(&p, NULL);
+    mac = last_mac(p, a->fd);
+    if (mac) {
+        apr_cpystrn(a->left, mac, MAC_SIZE);
+    }
+    apr_pool_destroy(p);
+    return APR_SUCCESS;
+}
+
+static void keep_mac(audit_t *a, apr_pool_t *pconf)
+{
+    const char *key = apr_pstrcat(pconf, AUDIT_USERDATA, ":", a->conf->target, NULL);
+    apr_pool_t *process = a->s->process->pool;
+    void *left = NULL;
+
+    apr_pool_userdata_get(&left, key, process);
+    if (!left) {
+        left = apr_pcalloc(process, MAC_SIZE);
+        apr_pool_userdata_set(left, key, NULL, process);
+    }
+    a->left = left;
+    apr_pool_cleanup_register(pconf, a, leave_mac, apr_pool_cleanup_null);
+}
+
 static apr_status_t create(audit_t *a, apr_pool_t *pconf)
 {
     apr_status_t rv = open_target(a, pconf);
@@ -378,6 +415,9 @@ static apr_status_t create(audit_t *a, apr_pool_t *pconf)
     }
     a->shared = apr_shm_baseaddr_get(shm);
     memset(a->shared, 0, sizeof(*a->shared));
+    if (a->fd >= 0 && !a->is_pipe) {
+        keep_mac(a, pconf);
+    }
     if (a->fd >= 0 && !a->is_pipe && ends_within_line(a->fd)) {
         rv = write_file(a->fd, "\n", 1);
     }

@@ -104,15 +104,18 @@ TABLE
 clang-format                 clang-format
 clang-tidy                   clang-tidy
 cppcheck                     cppcheck
+shellcheck                   shellcheck
 TABLE
         ;;
     packages)
         cat <<'TABLE'
 build-essential              dpkg-buildpackage
 debhelper                    dh
+iproute2                     ip
 check                        pc:check
 lintian                      lintian
 mmdebstrap                   mmdebstrap
+pebble                       pebble
 rpm                          rpmbuild
 systemd                      systemd-analyze
 util-linux                   unshare

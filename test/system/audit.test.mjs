@@ -2,7 +2,7 @@
 // The audit log and the metrics of a running gateway, as an administrator and an auditor use them.
 
 import assert from 'node:assert/strict';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from './lib/http.mjs';
 import { mcpctl } from './lib/mcpctl.mjs';
@@ -160,6 +160,19 @@ suite('audit log and metrics', {
         assert.equal((await mcpctl('rekey', keys, 'first')).code, 2, 'a name that is there already');
         assert.equal((await mcpctl('rekey', keys, 'no good name')).code, 2);
         world.httpd.secret('a made key', made.split(' ')[1].trim());
+    });
+
+    await it('renamed and begun anew at a graceful restart, its chain goes on from file to file', async () => {
+        const old = `${log}.1`;
+        await rename(log, old);
+        await world.httpd.graceful();
+        await client.signIn(world.person());
+        const both = await verify(old, log);
+        assert.equal(both.code, 0, both.out + both.err);
+        const alone = await verify(log);
+        assert.equal(alone.code, 1);
+        assert.match(alone.out, /the lines that this chain says it follows are missing/);
+        assert.equal((await verify('--partial', log)).code, 0);
     });
 });
 

@@ -6,9 +6,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { openBrowser } from './lib/browser.mjs';
 import { request } from './lib/http.mjs';
+import { mcpctl } from './lib/mcpctl.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { forms, unescapeHtml } from './lib/person.mjs';
 import { sleep, until } from './lib/proc.mjs';
+import { openStream } from './lib/sse.mjs';
 import { openStreamsWorld, secondNode } from './lib/streams-world.mjs';
 import { suite } from './lib/suite.mjs';
 
@@ -49,8 +51,14 @@ const press = async (person, page, form) => {
     return response.status === 303 ? person.go(new URL(response.headers.location, response.url).href) : response;
 };
 
+const restart = async (node) => {
+    await node.stop();
+    node.logAtStop = undefined;
+    await node.start();
+};
+
 test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }, async (t) => {
-    const world = await openStreamsWorld(t, { store: 'memcache', idp, directives: 'MCPConsentRemember 720h native\nMCPSessionCache 1s\nMCPScope snippets "Read your snippets"' });
+    const world = await openStreamsWorld(t, { store: 'memcache', idp, directives: 'MCPConsentRemember 720h native\nMCPSessionCache 1s\nMCPScope snippets "Read your snippets"\n<Location /admin>\nSetHandler mcp-admin\nRequire local\n</Location>' });
     const second = await secondNode(t, world);
     const [first, other] = world.provider.accounts;
     const [ann, bob] = [world.person(first), world.person(other)];
@@ -89,8 +97,7 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
     });
 
     await t.test('taken back at one node: refused at both, the open stream at the other ends within two seconds', async () => {
-        const client = await import('./lib/sse.mjs');
-        const stream = await client.openStream({
+        const stream = await openStream({
             port: second.port, path: '/s/relay/events', backend: world.sse, headers: { Authorization: `Bearer ${mine.tokens.access_token}` },
         });
         stream.call.begin();
@@ -121,6 +128,38 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
         const { code } = await mine.authorize(ann);
         assert.equal((await mine.redeem(code)).status, 200);
         assert.deepEqual(Object.keys(listed(await connections(world, ann))).sort(), ['Notebook', 'Notebook two', 'Spare & <b>Co</b>']);
+    });
+
+    await t.test('mcpctl at one node, restarted in between: refused at both, the open stream at the other ends within two seconds', async () => {
+        const client = await make('Editor', ann);
+        const stream = await openStream({
+            port: second.port, path: '/s/relay/events', backend: world.sse, headers: { Authorization: `Bearer ${client.tokens.access_token}` },
+        });
+        stream.call.begin();
+        await stream.answer.headers_in;
+        assert.equal(stream.answer.status, 200);
+        await restart(world.httpd);
+        assert.equal((await call(world.base, client)).status, 200, 'the keys and the store are shared');
+        const [, person] = [...world.httpd.log().matchAll(/MCP0244: "([^"]+)" signed in/g)].at(-1);
+        const admin = (node, ...args) => mcpctl({ MCPCTL_URL: `${node.base}/admin` }, '--json', ...args);
+        const sessions = async (node) => JSON.parse((await admin(node, 'sessions', '--person', person)).out).sessions;
+        const editor = (await sessions(second)).find(({ client_name: name }) => name === 'Editor');
+        assert.ok(editor, 'the other node knows it');
+        const from = Date.now();
+        const { code, out } = await admin(world.httpd, 'revoke', '--grant', editor.grant);
+        assert.equal(code, 0, out);
+        assert.equal((await call(world.base, client)).status, 401, 'here at once');
+        await Promise.race([stream.answer.done, new Promise((_, reject) => { setTimeout(() => reject(new Error('the stream goes on')), 4000).unref(); })]);
+        assert.ok(Date.now() - from < 2500, `the stream ended after ${Date.now() - from} ms`);
+        stream.client.close();
+        await until(() => refused(second.base, client), 'the other node to refuse', 2500);
+        await restart(second);
+        for (const base of [world.base, second.base]) {
+            assert.ok(await refused(base, client), 'a restart brings nothing back');
+            assert.equal((await at(client, base).refresh(client.tokens.refresh_token)).status, 400);
+        }
+        assert.ok((await sessions(second)).every(({ grant }) => grant !== editor.grant));
+        assert.equal((await theirs.refresh(theirs.tokens.refresh_token)).status, 200, 'another person\'s');
     });
 
     await t.test('a consent that is remembered in another browser counts no more once access was taken back', async () => {
@@ -171,9 +210,7 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
     });
 
     await t.test('the list survives a restart of httpd, and all of it can be taken back at once', async () => {
-        await world.httpd.stop();
-        world.httpd.logAtStop = undefined;
-        await world.httpd.start();
+        await restart(world.httpd);
         const page = await connections(world, ann);
         assert.deepEqual(Object.keys(listed(page)).sort(), ['Notebook', 'Notebook two', 'Spare & <b>Co</b>']);
         const after = await press(ann, page, allForm(page));

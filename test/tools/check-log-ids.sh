@@ -18,7 +18,7 @@ echo "$ids" | sort | uniq -d | sed 's/^/used twice: /' | grep . && status=1
 range() { # RANGE FILES...
     want=$1
     shift
-    grep -HoE 'MCP_LOG\([0-9]+\)' "$@" /dev/null | grep -vE "MCP_LOG\\($want[0-9]{2}\\)" | sed "s/^/not in $want"'xx: /' | grep . && status=1
+    grep -HoE 'MCP_LOG\([0-9]+\)' "$@" /dev/null | grep -vE "MCP_LOG\\(${want}[0-9]{2}\\)" | sed "s/^/not in $want"'xx: /' | grep . && status=1
 }
 range 01 common/*.c
 range 02 mod_mcp_oauth/*.c

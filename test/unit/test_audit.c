@@ -156,6 +156,12 @@ static mcp_audit_conf_t conf;
 
 static const char *open_log(const char *name, const char *content)
 {
+    static process_rec process;
+
+    if (!process.pool) { /* outlives the configurations */
+        process.pool = pool;
+        stub_server.process = &process;
+    }
     conf.target = unit_file(name, content);
     conf.calls = 1;
     if (!ring) {
@@ -233,6 +239,32 @@ START_TEST(a_restart_follows_on)
     /* the chain before cannot be taken away, nor its end */
     ck_assert_uint_gt(verify(without_line(without_line(text, 0), 0), 0)->faults, 0);
     ck_assert_uint_gt(verify(without_line(text, 1), 0)->faults, 0);
+}
+END_TEST
+
+/* Rotation: the file is renamed, and the next configuration begins another one. */
+START_TEST(a_renamed_file_is_followed)
+{
+    const char *path = apr_pstrdup(pool, open_log("audit-renamed", ""));
+    const char *old = apr_pstrcat(pool, path, ".1", NULL), *fresh;
+    apr_pool_t *process = pool;
+
+    for (int i = 0; i < 2; i++) { /* the configuration that leaves, and the one that takes */
+        apr_pool_create(&pool, process);
+        ck_assert_int_eq(mcp_audit_pre_config(pool), APR_SUCCESS);
+        ck_assert_int_eq(mcp_audit_open(&conf, ring, &stub_server, pool), APR_SUCCESS);
+        mcp_audit_write("\"event\":\"x\"");
+        if (!i) {
+            ck_assert_int_eq(rename(path, old), 0);
+        }
+        apr_pool_destroy(pool);
+        pool = process;
+    }
+    fresh = content_of(path);
+    ck_assert_int_eq(lines_of(fresh), 2);
+    ck_assert_msg(verify(apr_pstrcat(pool, content_of(old), fresh, NULL), 0)->faults == 0, "%s", last_fault);
+    ck_assert_uint_gt(verify(fresh, 0)->faults, 0); /* the old file cannot be taken away */
+    ck_assert_uint_eq(verify(fresh, 1)->faults, 0);
 }
 END_TEST
 
@@ -554,6 +586,7 @@ Suite *suite_audit(void)
     tcase_add_test(test, long_lines_are_refused);
     tcase_add_test(test, processes_share_a_chain);
     tcase_add_test(test, a_restart_follows_on);
+    tcase_add_test(test, a_renamed_file_is_followed);
     tcase_add_test(test, a_torn_line_is_shut_off);
     tcase_add_test(test, a_full_disk_is_told);
     tcase_add_test(test, fields_are_bounded_and_plain);
