@@ -103,6 +103,18 @@ static int cut_message(mcp_list_cut_t *cutter, json_t *message, apr_pool_t *scra
     return cut;
 }
 
+/* A letter of a name may be written so; other characters are none of its business. */
+static int has_escaped_letter(const char *text)
+{
+    while ((text = strstr(text, "\\u00")) != NULL) {
+        if (text[4] >= '4' && text[4] <= '7') {
+            return 1;
+        }
+        text += 4;
+    }
+    return 0;
+}
+
 int mcp_list_possible(const char *text)
 {
     apr_size_t list;
@@ -112,7 +124,7 @@ int mcp_list_possible(const char *text)
             return 1;
         }
     }
-    return strstr(text, "\\u00") != NULL;
+    return has_escaped_letter(text);
 }
 
 /* Reals that are integers, made integers again: ids must come back as they were sent. NULL: nothing to replace. */

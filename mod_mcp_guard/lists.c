@@ -2,8 +2,9 @@
 /* Answers to tools/list and its kin, cut down to what the caller may use, by the rules that calls are held against (T22).
  *
  * A JSON answer is kept until it is complete. In an event stream one event is kept at a time until its blank line, which
- * is when a client would act on it, so nothing waits; comments are not kept. Lists are known by their shape, not by the
- * request that they answer: on the stream of the legacy transport, answers come to requests that went elsewhere. */
+ * is when a client would act on it, so nothing waits; comments are not kept, nor is what is larger than the limit and no
+ * list. Lists are known by their shape, not by the request that they answer: on the stream of the legacy transport,
+ * answers come to requests that went elsewhere. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,21 @@
 APLOG_USE_MODULE(mcp_guard);
 
 #define ROOM_KEPT 65536 /* a larger buffer is given back after its event */
+#define TAIL 32         /* of an event that is too large: longer than what tells of a list */
+
+/* The present event of a stream. */
+typedef enum {
+    EVENT_HELD,   /* until it is complete */
+    EVENT_PASSED, /* larger than the limit, and no list so far: it goes on as it comes */
+    EVENT_LEFT_OUT
+} event_e;
 
 typedef struct {
     request_rec *r;
     apr_size_t max;
     int is_stream;
-    char *held; /* malloc: the answer, or the present event */
+    event_e event;
+    char *held; /* malloc: the answer, or the present event; of one that is passed its last bytes */
     apr_size_t len;
     apr_size_t room;
     int line_begun; /* the present line is not empty */
@@ -54,12 +64,8 @@ static apr_status_t forget(void *data)
     return APR_SUCCESS;
 }
 
-static int hold(filter_t *filter, const char *data, apr_size_t len)
+static int append(filter_t *filter, const char *data, apr_size_t len)
 {
-    if (len > filter->max - filter->len) {
-        filter->is_too_large = 1;
-        return 0;
-    }
     if (!filter->held || filter->len + len + 1 > filter->room) {
         apr_size_t room = (filter->len + len + 1) * 2;
         char *larger = realloc(filter->held, room);
@@ -76,13 +82,23 @@ static int hold(filter_t *filter, const char *data, apr_size_t len)
     return 1;
 }
 
+static int hold(filter_t *filter, const char *data, apr_size_t len)
+{
+    if (len > filter->max - filter->len) {
+        filter->is_too_large = 1;
+        return 0;
+    }
+    return append(filter, data, len);
+}
+
 static void release(filter_t *filter, apr_bucket_brigade *out)
 {
-    if (filter->len) {
+    if (filter->len && filter->event == EVENT_HELD) {
         apr_brigade_write(out, NULL, NULL, filter->held, filter->len);
     }
     filter->len = 0;
     filter->has_fields = 0;
+    filter->event = EVENT_HELD;
     if (filter->room > ROOM_KEPT) {
         forget(filter);
         filter->room = 0;
@@ -174,6 +190,10 @@ static void write_event(const filter_t *filter, const char *data, apr_bucket_bri
 /* A blank line: the event is complete. Returns 0 when it must not pass. */
 static int end_event(filter_t *filter, apr_bucket_brigade *out)
 {
+    if (filter->event != EVENT_HELD) {
+        release(filter, out);
+        return 1;
+    }
     if (memchr(filter->held, '\0', filter->len)) {
         return 0; /* no JSON */
     }
@@ -193,6 +213,59 @@ static int end_event(filter_t *filter, apr_bucket_brigade *out)
     return 1;
 }
 
+/* The event goes no further. A client that has its beginning sees that it is no JSON. */
+static int leave_out(filter_t *filter, const char *said, apr_bucket_brigade *out)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, filter->r,
+                  MCP_LOG(0467) "an event that may hold a list is left out: it is larger than MCPListLimit");
+    filter->is_too_large = 0;
+    filter->len = 0;
+    filter->event = EVENT_LEFT_OUT;
+    return apr_brigade_puts(out, NULL, NULL, said) == APR_SUCCESS;
+}
+
+static int may_hold_list(const filter_t *filter)
+{
+    return memchr(filter->held, '\0', filter->len) || mcp_list_possible(filter->held);
+}
+
+/* These bytes go on, which stand in filter->held too; what may be half a name there is kept. */
+static int pass_on(filter_t *filter, const char *data, apr_size_t len, apr_bucket_brigade *out)
+{
+    apr_status_t rv = apr_brigade_write(out, NULL, NULL, data, len);
+
+    if (filter->len > TAIL) {
+        memmove(filter->held, filter->held + filter->len - TAIL, TAIL + 1);
+        filter->len = TAIL;
+    }
+    return rv == APR_SUCCESS;
+}
+
+/* More of the present event. Returns 0 when the stream must end.
+ *
+ * An event that is too large is most likely the result of a call. A list begins with its name, so as long as none was
+ * seen there is nothing in it to filter. */
+static int take(filter_t *filter, const char *data, apr_size_t len, apr_bucket_brigade *out)
+{
+    if (filter->event == EVENT_LEFT_OUT || (filter->event == EVENT_HELD && hold(filter, data, len))) {
+        return 1;
+    }
+    if ((filter->event == EVENT_HELD && !filter->is_too_large) || !append(filter, data, len)) {
+        return 0; /* no memory */
+    }
+    if (filter->event == EVENT_PASSED) {
+        return may_hold_list(filter) ? leave_out(filter, "\n\n", out) : pass_on(filter, data, len, out);
+    }
+    if (!may_hold_list(filter)) {
+        filter->is_too_large = 0;
+        filter->event = EVENT_PASSED;
+        return pass_on(filter, filter->held, filter->len, out);
+    }
+    /* On a stream that listens, other calls wait for their answers. */
+    return filter->r->method_number == M_GET
+           && leave_out(filter, ": an event was larger than the gateway can filter\n\n", out);
+}
+
 /* Takes @a len bytes of a stream. Returns 0 when the stream must end. */
 static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_brigade *out)
 {
@@ -201,7 +274,7 @@ static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_b
 
         if (filter->skip_lf && *data == '\n') {
             filter->skip_lf = 0;
-            if (filter->len ? !hold(filter, data, 1) : apr_brigade_write(out, NULL, NULL, data, 1) != APR_SUCCESS) {
+            if (filter->len ? !take(filter, data, 1, out) : apr_brigade_write(out, NULL, NULL, data, 1) != APR_SUCCESS) {
                 return 0;
             }
             data++;
@@ -216,7 +289,7 @@ static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_b
             filter->line_begun = 1;
             filter->has_fields |= *data != ':';
         }
-        if (!hold(filter, data, n < len ? n + 1 : n)) {
+        if (!take(filter, data, n < len ? n + 1 : n, out)) {
             return 0;
         }
         if (n < len) {

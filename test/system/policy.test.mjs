@@ -234,6 +234,36 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
         });
     }
 
+    await it('an event of the legacy stream that is larger than MCPListLimit goes on unless it is a list; what others wait for comes (T22, TR-17)', async () => {
+        world.httpd.announce('MCP0467');
+        const stream = await request(`${world.base}/small/sse`, { headers: bearer(alice, { Accept: 'text/event-stream' }), stream: true });
+        const iterator = events(stream.raw);
+        const next = async () => (await iterator.next()).value;
+        try {
+            const [, endpoint] = (await next()).data.match(/(message\?sessionId=mcpms\.[\w-]+)$/);
+            const send = async (message) => assert.equal((await post(`small/${endpoint}`, message, { headers: { Accept: '*/*' } })).status, 202);
+            const large = JSON.stringify({ jsonrpc: '2.0', id: 0, result: { content: [{ type: 'text', text: 'x'.repeat(20_000) }] } });
+            lister.pieces = [large.slice(0, 700), large.slice(700, 9000), large.slice(9000)];
+            await send(call('read_file'));
+            delete lister.pieces;
+            assert.equal((await next()).data, large, 'a large result');
+            lister.describe = (name) => `${name} ${'x'.repeat(400)}`;
+            await send(rpc('tools/list'));
+            lister.describe = (name) => `Does ${name}`;
+            assert.match((await next()).comment, /larger than the gateway can filter/, 'in the place of a large list');
+            // the list's name after what has passed, itself in two packets
+            lister.pieces = [`{"jsonrpc":"2.0","id":1,"result":{"_meta":{"x":"${'y'.repeat(5000)}"},"to`, 'ols":[{"name":"delete_all"}]}}', ' '];
+            await send(rpc('tools/list'));
+            delete lister.pieces;
+            const { data } = await next();
+            assert.match(data, /^\{"jsonrpc":"2.0","id":1,"result":\{"_meta":\{"x":"y{5000}"\},"to$/, 'ends where the list would begin');
+            await send(rpc('tools/call', { name: 'read_file', arguments: {} }, 'after'));
+            assert.equal(JSON.parse((await next()).data).id, 'after');
+        } finally {
+            stream.close();
+        }
+    });
+
     await it('what cannot be read is not passed on: no JSON, encoded, too large', async () => {
         world.httpd.announce('MCP0466');
         for (const [where, change] of [['tools', { raw: '{"result":{"tools":[{"name":"delete_all"}' }], ['tools', { headers: { 'Content-Encoding': 'br' } }], ['small', { describe: (name) => `${name} ${'x'.repeat(400)}` }],

@@ -43,8 +43,16 @@ export async function startLister() {
         if (answers.length === 0) {
             response.writeHead(202).end();
         } else if (pathname.endsWith('/message')) {
+            const pieces = backend.pieces ?? [json]; // in packets of their own
             response.writeHead(202).end();
-            for (const stream of backend.streams) stream.write(`event: message\ndata: ${json}\n\n`);
+            for (const stream of backend.streams) {
+                stream.write('event: message\ndata: ');
+                for (const piece of pieces) {
+                    stream.write(piece);
+                    if (pieces.length > 1) await sleep(20);
+                }
+                stream.write('\n\n');
+            }
         } else if (pathname.endsWith('/sse-answers')) {
             response.writeHead(200, { 'Content-Type': 'text/event-stream' });
             const text = `: soon\n\nevent: message\r\nid: 7\r\ndata: ${json.slice(0, 20)}`;
