@@ -68,14 +68,6 @@ void mcp_stream_register_hooks(apr_pool_t *p);
 /** pre_config: forget the settings of the last reading of the configuration. */
 void mcp_stream_config_begin(void);
 
-/**
- * End open streams of this host now, whatever the store says (an administrator's kill).
- * @param subject  person, or NULL
- * @param client   client key, or NULL
- * @return how many were told to end
- */
-int mcp_stream_kill(const char *subject, const char *client);
-
 /** Open streams and how others ended, for Prometheus. */
 void mcp_stream_metrics(request_rec *r);
 

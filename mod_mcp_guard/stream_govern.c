@@ -260,7 +260,7 @@ mcp_tick_e mcp_stream_tick(mcp_stream_t *s, apr_time_t now)
         s->reason = (mcp_end_e)verdict;
     }
     else if (mcp_table_killed(s->claim)) {
-        s->reason = MCP_END_KILLED; /* or its grant was revoked under a newer configuration */
+        s->reason = MCP_END_REVOKED; /* by children of a newer configuration, whose store we do not know */
     }
     else if (s->has_grant && !s->listed && now >= s->expires) {
         s->reason = MCP_END_EXPIRED; /* no warden runs that could ask whether the session was refreshed */
@@ -333,15 +333,6 @@ void mcp_stream_end(mcp_stream_t *s, mcp_end_e reason)
         mcp_table_release(s->claim, reason);
         s->claim = MCP_CLAIM_NONE;
     }
-}
-
-int mcp_stream_kill(const char *subject, const char *client)
-{
-    int n = mcp_table_kill(subject ? mcp_table_key("person", subject) : 0,
-                           client ? mcp_table_key("client", client) : 0);
-
-    mcp_loop_kick();
-    return n;
 }
 
 /* ---- table and processes ---- */

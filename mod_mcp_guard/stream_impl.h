@@ -27,7 +27,6 @@ typedef enum {
     MCP_END_MAX_AGE,  /* MCPStreamMaxAge */
     MCP_END_EXPIRED,  /* the access token expired and the session was not refreshed */
     MCP_END_REVOKED,  /* the grant was taken back, or is gone */
-    MCP_END_KILLED,   /* by the administrator */
     MCP_END_DRAINED,  /* MCPStreamDrain */
     MCP_END_STOPPED,  /* the child was stopped */
     MCP_END_LOST,     /* the child died */
@@ -122,11 +121,8 @@ void mcp_table_release(mcp_claim_t claim, mcp_end_e reason);
 void mcp_table_count_bytes(apr_size_t n);
 void mcp_table_count_refused(mcp_cap_e cap);
 
-/** Was this stream killed by mcp_table_kill()? */
+/** Was this stream marked by mcp_table_kill_older()? */
 int mcp_table_killed(mcp_claim_t claim);
-
-/** Mark all streams of a person, a client (key; 0 = any). Returns how many. */
-int mcp_table_kill(apr_uint64_t person, apr_uint64_t client);
 
 /** A number that changes when streams were marked, by any process. */
 apr_uint32_t mcp_table_kills(void);

@@ -59,6 +59,12 @@ static void for_people(request_rec *r, const mcp_stream_totals_t *t, apr_int64_t
     ap_rputs("</table>\n", r);
 }
 
+/* Age of the oldest stream in seconds. */
+static apr_int64_t oldest_age(const mcp_stream_totals_t *t)
+{
+    return t->oldest ? apr_time_sec(apr_time_now() - t->oldest) : 0;
+}
+
 static void metric(request_rec *r, const char *name, const char *type, const char *help, apr_uint64_t n)
 {
     mcp_metrics_head(r, name, type, help);
@@ -77,6 +83,8 @@ void mcp_stream_metrics(request_rec *r)
     metric(r, "mcp_streams_limit", "gauge", "Most open event streams (MCPStreamLimit server).", t.limit);
     metric(r, "mcp_streams_opened_total", "counter", "Event streams opened since start.", t.opened);
     metric(r, "mcp_stream_bytes_total", "counter", "Bytes of event streams from backends.", t.bytes);
+    metric(r, "mcp_streams_oldest_seconds", "gauge", "Age of the oldest open event stream.",
+           (apr_uint64_t)oldest_age(&t));
     mcp_metrics_head(r, "mcp_streams_ended_total", "counter", "Event streams that ended, by reason.");
     for (int i = MCP_END_NONE + 1; i < MCP_END_COUNT; i++) {
         ap_rprintf(r, "mcp_streams_ended_total{reason=\"%s\"} %" APR_UINT64_T_FMT "\n", mcp_end_name((mcp_end_e)i),
@@ -92,17 +100,15 @@ void mcp_stream_metrics(request_rec *r)
 static int stream_status(request_rec *r, int flags)
 {
     mcp_stream_totals_t totals;
-    apr_int64_t oldest;
 
     if (!mcp_table_totals(&totals)) {
         return DECLINED;
     }
-    oldest = totals.oldest ? apr_time_sec(apr_time_now() - totals.oldest) : 0;
     if (flags & AP_STATUS_SHORT) {
-        for_machines(r, &totals, oldest);
+        for_machines(r, &totals, oldest_age(&totals));
     }
     else {
-        for_people(r, &totals, oldest);
+        for_people(r, &totals, oldest_age(&totals));
     }
     return OK;
 }

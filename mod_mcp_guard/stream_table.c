@@ -15,7 +15,7 @@
 
 APLOG_USE_MODULE(mcp_guard);
 
-#define TABLE_KEY "mcp-streams-2" /* another layout gets another name */
+#define TABLE_KEY "mcp-streams-3" /* another layout gets another name */
 #define STREAMS_DEFAULT 16384
 #define STREAMS_MAX 1000000
 #define TABLE_ALIGN 64
@@ -32,7 +32,6 @@ static const char *const end_names[MCP_END_COUNT] = {
     "max-age",
     "expired",
     "revoked",
-    "killed",
     "drained",
     "stopped",
     "lost",
@@ -176,8 +175,6 @@ mcp_claim_t mcp_table_claim(apr_uint64_t person, int person_limit, apr_uint64_t 
         *cap = MCP_CAP_SERVER;
         return MCP_CLAIM_NONE;
     }
-    claim->person = person;
-    claim->client = client;
     claim->opened = 0;
     claim->has_grant = grant != NULL;
     if (grant) {
@@ -258,25 +255,6 @@ void mcp_table_count_refused(mcp_cap_e cap)
 int mcp_table_killed(mcp_claim_t claim)
 {
     return claim >= 0 && LOAD(&mcp_table.claims[claim].kill);
-}
-
-int mcp_table_kill(apr_uint64_t person, apr_uint64_t client)
-{
-    apr_uint32_t i;
-    int n = 0;
-
-    for (i = 0; mcp_table.head && i < mcp_table.head->nclaim; i++) {
-        claim_t *c = &mcp_table.claims[i];
-
-        if (LOAD(&c->state) >= CLAIM_OPEN && (!person || c->person == person) && (!client || c->client == client)) {
-            STORE(&c->kill, 1);
-            n++;
-        }
-    }
-    if (n > 0) {
-        ADD(&mcp_table.head->kills, 1);
-    }
-    return n;
 }
 
 int mcp_table_kill_older(int (*revoked)(const unsigned char *grant, void *baton), void *baton)

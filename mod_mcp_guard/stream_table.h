@@ -41,7 +41,6 @@ typedef struct {
     apr_uint32_t owner; /* child slot + 1; 0 = free */
     apr_uint32_t state;
     apr_uint32_t person_word, client_word; /* index of the key's word + 1; 0 = not counted */
-    apr_uint64_t person, client;           /* keys */
     apr_int64_t opened;
     apr_uint32_t kill;
     apr_uint32_t has_grant;
