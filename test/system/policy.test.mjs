@@ -252,13 +252,15 @@ ${Object.entries(RULES).map(([name, lines]) => `<Location /${name}>\nAuthType MC
             lister.describe = (name) => `Does ${name}`;
             assert.match((await next()).comment, /larger than the gateway can filter/, 'in the place of a large list');
             // the list's name after what has passed, itself in two packets
-            lister.pieces = [`{"jsonrpc":"2.0","id":1,"result":{"_meta":{"x":"${'y'.repeat(5000)}"},"to`, 'ols":[{"name":"delete_all"}]}}', ' '];
+            lister.pieces = [`{"jsonrpc":"2.0","id":1,"result":{"_meta":{"x":"${'y'.repeat(5000)}"},"to`, 'ols":[{"name":"delete_', 'all"}]}}'];
             await send(rpc('tools/list'));
             delete lister.pieces;
             const { data } = await next();
+            await until(() => !lister.writing, 'the rest of it is sent');
             assert.match(data, /^\{"jsonrpc":"2.0","id":1,"result":\{"_meta":\{"x":"y{5000}"\},"to$/, 'ends where the list would begin');
             await send(rpc('tools/call', { name: 'read_file', arguments: {} }, 'after'));
-            assert.equal(JSON.parse((await next()).data).id, 'after');
+            const after = await next();
+            assert.match(after.data ?? JSON.stringify(after), /"id":"after"/);
         } finally {
             stream.close();
         }

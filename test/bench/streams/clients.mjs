@@ -114,12 +114,36 @@ function plain(target) {
     });
 }
 
-async function plainMany({ n, everyMs = 5, ...target }) {
+/** A connection that is kept alive; `ask` makes one request on it and gives what plain() does. */
+function keptAlive(target) {
+    return new Promise((resolve, reject) => {
+        const socket = connect(target);
+        let got = () => {};
+        socket.setNoDelay?.(true);
+        socket.on('error', (error) => { reject(error); got({ error: error.code ?? error.message }); });
+        socket.on('close', () => got({ error: 'closed' }));
+        socket.on('data', (data) => got(/^HTTP\/1\.1 200/.test(data.toString('latin1')) ? {} : { error: data.toString('latin1', 0, 12) }));
+        socket.on(target.secure ? 'secureConnect' : 'connect', () => resolve({
+            socket,
+            ask: () => new Promise((done) => {
+                const started = process.hrtime.bigint();
+                got = (result) => done({ ...result, ms: result.error ? undefined : Number(process.hrtime.bigint() - started) / 1e6 });
+                socket.write(request(target));
+            }),
+        }));
+    });
+}
+
+/** Short requests, one every `everyMs`: on new connections, or on `kept` connections in turn. */
+async function plainMany({ n, everyMs = 5, kept = 0, ...target }) {
+    const connections = await Promise.all(Array.from({ length: kept }, () => keptAlive(target)));
     const waiting = [];
     for (let i = 0; i < n; i++) {
-        waiting.push(plain(target));
+        const connection = kept ? connections[i % kept] : null;
+        waiting.push(connection ? connection.last = Promise.resolve(connection.last).then(connection.ask) : plain(target));
         await sleep(everyMs);
     }
+    setTimeout(() => { for (const { socket } of connections) socket.destroy(); }, 5000);
     const results = await Promise.all(waiting);
     const problems = {};
     for (const { error } of results) if (error) problems[error] = (problems[error] ?? 0) + 1;

@@ -45,14 +45,16 @@ export async function startLister() {
         } else if (pathname.endsWith('/message')) {
             const pieces = backend.pieces ?? [json]; // in packets of their own
             response.writeHead(202).end();
+            backend.writing = true;
             for (const stream of backend.streams) {
                 stream.write('event: message\ndata: ');
-                for (const piece of pieces) {
+                for (const piece of pieces.slice(0, -1)) {
                     stream.write(piece);
-                    if (pieces.length > 1) await sleep(20);
+                    await sleep(20);
                 }
-                stream.write('\n\n');
+                stream.write(`${pieces.at(-1)}\n\n`);
             }
+            backend.writing = false;
         } else if (pathname.endsWith('/sse-answers')) {
             response.writeHead(200, { 'Content-Type': 'text/event-stream' });
             const text = `: soon\n\nevent: message\r\nid: 7\r\ndata: ${json.slice(0, 20)}`;
