@@ -27,7 +27,7 @@
 #define AUDIT_USERDATA "mcp-audit/1"
 #define AUDIT_MUTEX "mcp-audit"
 #define MAC_SIZE (MCP_B64URL_LEN(MCP_AUDIT_MAC_LEN) + 1)
-#define PIPE_WAIT_MS 200 /* for a program or daemon that is busy; under the lock, so all other writers wait too */
+#define PIPE_WAIT_MS 200 /* for a program or daemon that is busy; under the lock, so all other writers wait too: once */
 #define RETRY_INTERVAL APR_USEC_PER_SEC
 
 typedef struct {
@@ -160,7 +160,7 @@ static apr_status_t write_file(int fd, const char *line, apr_size_t len)
 }
 
 /* A pipe takes a line in one piece or not at all: MCP_AUDIT_LINE_MAX is PIPE_BUF, and it does not block. */
-static apr_status_t write_pipe(int fd, const char *line, apr_size_t len)
+static apr_status_t write_pipe(int fd, const char *line, apr_size_t len, int wait_ms)
 {
     struct pollfd ready = { .fd = fd, .events = POLLOUT };
 
@@ -171,7 +171,7 @@ static apr_status_t write_pipe(int fd, const char *line, apr_size_t len)
         if (errno != EAGAIN && errno != EINTR) {
             return errno;
         }
-        if (poll(&ready, 1, PIPE_WAIT_MS) == 0) {
+        if (poll(&ready, 1, wait_ms) == 0) {
             return APR_TIMEUP;
         }
     }
@@ -180,10 +180,13 @@ static apr_status_t write_pipe(int fd, const char *line, apr_size_t len)
 
 static apr_status_t emit(audit_t *a, const char *line, apr_size_t len)
 {
+    /* Whoever reads is known to be stuck: with a wait for each line, five requests a second would be all that pass. */
+    int wait_ms = __atomic_load_n(&a->shared->failing, __ATOMIC_RELAXED) ? 0 : PIPE_WAIT_MS;
+
     if (a->fd < 0) {
-        return mcp_syslog_send(&a->syslog, line, len - 1, PIPE_WAIT_MS);
+        return mcp_syslog_send(&a->syslog, line, len - 1, wait_ms);
     }
-    return a->is_pipe ? write_pipe(a->fd, line, len) : write_file(a->fd, line, len);
+    return a->is_pipe ? write_pipe(a->fd, line, len, wait_ms) : write_file(a->fd, line, len);
 }
 
 /* With the lock held: the line after the head, which moves only once the line is out. */

@@ -171,6 +171,9 @@ static void set_asked(part_t *p)
     set(&p->asking, 0);
 }
 
+/* Is such a thread of this process at it? Each LOST_ASKER another one would be lost to a store that stays silent. */
+static int checking;
+
 /* In a thread of its own: a store that took the question and says nothing keeps it for as long as it likes, since neither
  * apr_memcache nor apr_redis has a time limit. */
 static void *check_store(void *dummy)
@@ -182,6 +185,7 @@ static void *check_store(void *dummy)
         mcp_store_check(store, p); /* notes what it sees */
         apr_pool_destroy(p);
     }
+    __atomic_store_n(&checking, 0, __ATOMIC_RELAXED);
     set_asked(&table->part[MCP_HEALTH_STORE]);
     return NULL;
 }
@@ -192,12 +196,18 @@ static int start_check(void)
     pthread_t thread;
     int rc;
 
-    if (pthread_attr_init(&attr)) {
+    if (__atomic_exchange_n(&checking, 1, __ATOMIC_RELAXED)) {
         return 0;
     }
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    rc = pthread_create(&thread, &attr, check_store, NULL);
-    pthread_attr_destroy(&attr);
+    rc = pthread_attr_init(&attr);
+    if (!rc) {
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        rc = pthread_create(&thread, &attr, check_store, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    if (rc) {
+        __atomic_store_n(&checking, 0, __ATOMIC_RELAXED);
+    }
     return rc == 0;
 }
 

@@ -191,6 +191,13 @@ static int is_loopback(const char *url)
            || (!strncmp(host, "localhost", 9) && strspn(host + 9, ":/") > 0);
 }
 
+static int has_userinfo(const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+
+    return memchr(host, '@', strcspn(host, "/?#\\")) != NULL;
+}
+
 static int check_options(const options_t *o)
 {
     if (!o->way.endpoint) {
@@ -198,6 +205,9 @@ static int check_options(const options_t *o)
     }
     if (!is_plain(o->way.endpoint) && strncmp(o->way.endpoint, "https://", 8)) {
         return complain("--endpoint takes an https URL", o->way.endpoint);
+    }
+    if (has_userinfo(o->way.endpoint)) { /* every user of this host sees our arguments, and the log has them, too */
+        return complain("--endpoint takes no user or password: put a line `Authorization: Basic ...` into --header-file", NULL);
     }
     if (o->way.key_file && !o->way.cert_file) {
         return complain("--key needs --cert", NULL);
@@ -403,7 +413,8 @@ static int due(const options_t *o, const otlp_queue_t *queue, int closing, apr_t
         return WAIT_MS;
     }
     left = oldest + o->interval - now;
-    if (closing || flush_now || otlp_queue_spans(queue) >= o->batch || left <= 0) {
+    /* left > interval: the clock was put back */
+    if (closing || flush_now || otlp_queue_spans(queue) >= o->batch || left <= 0 || left > o->interval) {
         return 0;
     }
     return left < apr_time_from_msec(WAIT_MS) ? (int)apr_time_as_msec(left) + 1 : WAIT_MS;

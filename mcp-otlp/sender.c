@@ -261,7 +261,7 @@ static void finish(otlp_sender_t *s, CURLcode code)
     curl_multi_remove_handle(s->multi, s->curl);
     s->flying = 0;
     if (code != CURLE_OK) {
-        try_again(s, *s->detail ? s->detail : curl_easy_strerror(code));
+        try_again(s, mcp_log_text(s->pool, *s->detail ? s->detail : curl_easy_strerror(code)));
         return;
     }
     if (status >= 200 && status < 300) {

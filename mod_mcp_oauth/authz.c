@@ -5,7 +5,8 @@
  *   { "i": issuer tag, "ck": client key, "cn": client name, "ru": redirect URI, "st": state,
  *     "cc": code challenge, "rs": resource, "sc": scope, "pr": prompt, "lh": login hint,
  *     "lg": language of our pages, "cs": source of the client, "ch": host that vouches for it,
- *     "cu": its home page, "cg": its document's logo_uri, "rm": 1 (consent may be remembered), "si": 1 (no consent page was shown) }
+ *     "cu": its home page, "cg": its document's logo_uri, "rm": 1 (consent may be remembered),
+ *     "si": 1 (no consent page was shown) }
  *   A member that is absent was not sent by the client.
  */
 

@@ -54,8 +54,8 @@ static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, a
     mcp_client_copy_t copy = { 0 };
     int rc = mcp_client_fetch(p, conf, cache, url, "application/json", max, WAIT, &got, res);
 
-    if (rc == HTTP_SERVICE_UNAVAILABLE) {
-        return mcp_fail(res, rc, "temporarily_unavailable",
+    if (rc == HTTP_SERVICE_UNAVAILABLE || rc == HTTP_TOO_MANY_REQUESTS) {
+        return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
                         "the client's document cannot be fetched now", res->log);
     }
     if (rc != OK) {

@@ -156,7 +156,7 @@ int mcp_client_fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, mcp_client_cac
     int rc;
 
     if (mcp_gate_enter(cache->gate, wait) != APR_SUCCESS) {
-        return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
+        return mcp_fail(res, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
                         "too many clients are being looked up; try again", "no call is free");
     }
     rc = mcp_fetch(p, &ask, got, res);

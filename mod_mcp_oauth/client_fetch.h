@@ -45,7 +45,8 @@ apr_interval_time_t mcp_client_age(apr_pool_t *p, const char *cache_control);
  * @param accept  media types
  * @param max     bytes; a longer answer fails the call
  * @param wait    for others that call for the same cache
- * @return OK when there is an answer, whatever its status; else 503 or 502 with @a res filled
+ * @return OK when there is an answer, whatever its status; else 503 or 502 with @a res filled; 429 when nobody was asked,
+ *         for too many others are being asked
  */
 int mcp_client_fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, mcp_client_cache_t *cache,
                      const char *url, const char *accept, apr_size_t max, apr_interval_time_t wait,

@@ -106,15 +106,17 @@ const char *mcp_client_logo_url(request_rec *r, const mcp_oauth_conf_t *conf, in
 
 /* ---- the copy ---- */
 
-/* Fetch the logo at @a url. NULL and *copy filled, or why there is none. */
+/* Fetch the logo at @a url. NULL and *copy filled, or why there is none. *asked: was its host? */
 static const char *fetch(request_rec *r, const mcp_oauth_conf_t *conf, const char *url,
-                         mcp_client_copy_t *copy)
+                         mcp_client_copy_t *copy, int *asked)
 {
     mcp_fetched_t got = { 0 };
     mcp_result_t res = { 0 };
     const char *why;
+    int rc = mcp_client_fetch(r->pool, conf, cache, url, ACCEPT, MCP_LOGO_MAX, WAIT, &got, &res);
 
-    if (mcp_client_fetch(r->pool, conf, cache, url, ACCEPT, MCP_LOGO_MAX, WAIT, &got, &res) != OK) {
+    *asked = rc != HTTP_TOO_MANY_REQUESTS;
+    if (rc != OK) {
         return mcp_detail(&res);
     }
     if (got.status != HTTP_OK) {
@@ -137,19 +139,22 @@ static int find(request_rec *r, const mcp_oauth_conf_t *conf, const char *url,
 {
     apr_time_t now = apr_time_now();
     const char *why;
+    int asked;
 
     if (mcp_client_cache_get(cache, r->pool, url, copy) && copy->expires > now) {
         return copy->data != NULL;
     }
     memset(copy, 0, sizeof(*copy));
     copy->expires = now + MISSING;
-    why = fetch(r, conf, url, copy);
+    why = fetch(r, conf, url, copy, &asked);
     if (why) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0294) "a client's logo is not shown: %s",
                       mcp_log_text(r->pool, why));
     }
-    copy->fetched = now;
-    mcp_client_cache_put(cache, url, copy);
+    if (asked) { /* else anybody with a slow host could have the logos of others missing */
+        copy->fetched = now;
+        mcp_client_cache_put(cache, url, copy);
+    }
     return copy->data != NULL;
 }
 

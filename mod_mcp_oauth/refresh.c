@@ -147,6 +147,10 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *now)
     }
     rc = mcp_tokens_renew(&tokens, must ? MCP_TOKEN_ASK : apr_time_now() + AHEAD, now, &res);
     if (rc == OK) {
+        if (!now->access_token && !now->refresh_token && !tokens.refresh_token
+            && provider->kind != MCP_PROVIDER_HTTPD) {
+            mcp_tokens_note_none(&tokens);
+        }
         return OK;
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
@@ -209,7 +213,10 @@ static int rotate(refresh_t *x, int restoring)
     grant->claims = tokens.claims ? tokens.claims : grant->claims;
     grant->username = tokens.username ? tokens.username : grant->username;
     grant->generation++;
-    rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope, NULL, &answer);
+    /* What nothing renews is written again: it has to last as long as the grant does. All else was
+     * written by whoever renewed it, and by nobody without the grant's lock. */
+    rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope,
+                           tokens.refresh_token ? NULL : &tokens, &answer);
     if (rv == APR_EGENERAL || rv == APR_EACCES) {
         drop_successor(x);
         return invalid_grant(x, "the grant was revoked meanwhile");

@@ -467,6 +467,23 @@ static apr_interval_time_t patience(const mcp_tokens_t *t)
     return t->provider->timeout < PATIENCE ? t->provider->timeout : PATIENCE;
 }
 
+void mcp_tokens_note_none(const mcp_tokens_t *t)
+{
+    set_mark(t, "none", t->until - apr_time_now());
+}
+
+/* The store has lost the person's tokens, or cannot be asked. */
+static int lost(const mcp_tokens_t *t, apr_status_t rv)
+{
+    if (rv == MCP_EDOWN) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    /* The client's own refresh brings them back, unless it has shown already that nothing does. */
+    return has_mark(t, "none") ? end_session(t, "the provider's access token is lost, and it gave no refresh "
+                                                "token (MCPProviderScope: offline_access)")
+                               : HTTP_UNAUTHORIZED;
+}
+
 static int own_token(mcp_tokens_t *t, const mcp_token_want_t *want, mcp_token_had_t *had)
 {
     apr_time_t begun = apr_time_now();
@@ -476,8 +493,8 @@ static int own_token(mcp_tokens_t *t, const mcp_token_want_t *want, mcp_token_ha
     apr_status_t rv = mcp_token_held(t->conf->store, t->id, want, &held, t->r->pool);
     int good = mcp_token_is_good(&held, begun), rc;
 
-    if (rv != APR_SUCCESS) { /* the client's own refresh brings back what the store has lost */
-        return rv == MCP_EDOWN ? HTTP_SERVICE_UNAVAILABLE : HTTP_UNAUTHORIZED;
+    if (rv != APR_SUCCESS) {
+        return lost(t, rv);
     }
     had->token = good ? held.token : NULL;
     if (mcp_token_is_fresh(&held, begun)) {
@@ -538,8 +555,8 @@ static int other_token(mcp_tokens_t *t, const mcp_token_want_t *want, mcp_token_
         return has_mark(t, no) ? HTTP_FORBIDDEN : HTTP_SERVICE_UNAVAILABLE;
     }
     rv = mcp_tokens_get(t->r, t->conf, t->id, &mine);
-    if (rv != APR_SUCCESS) { /* as own_token() */
-        return rv == MCP_EDOWN ? HTTP_SERVICE_UNAVAILABLE : HTTP_UNAUTHORIZED;
+    if (rv != APR_SUCCESS) {
+        return lost(t, rv);
     }
     if (want->by != MCP_TOKEN_REFRESH) {
         rc = own_token(t, &own, had);

@@ -33,6 +33,12 @@ int mcp_tokens_renew(const mcp_tokens_t *tokens, apr_time_t good, mcp_identity_t
 
 #define MCP_TOKEN_ASK APR_INT64_MAX
 
+/**
+ * Remember that there are no tokens and nothing that brings some: a call that needs one ends the session then, for with a
+ * plain 401 the client would refresh and come again without end.
+ */
+void mcp_tokens_note_none(const mcp_tokens_t *tokens);
+
 /** Write what a sign-in brought. As mcp_store_put; what is too large is left out. */
 apr_status_t mcp_tokens_put(request_rec *r, const mcp_oauth_conf_t *conf,
                             const unsigned char id[MCP_ID_LEN], apr_time_t until,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A person's sign-in at the provider: the way there, and the code that comes back. What the provider says goes to the log; a client or person hears in our own words what it means. */
+/* A person's sign-in at the provider: the way there, and the code that comes back. What the provider says goes to the log; a
+ * client or person hears in our own words what it means. */
 
 #include "upstream_impl.h"
 

@@ -12,6 +12,7 @@ import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { unescapeHtml } from './lib/person.mjs';
 import { plainWebp, png } from './lib/picture.mjs';
+import { until } from './lib/proc.mjs';
 import { openWorld, providerSection } from './lib/world.mjs';
 
 const SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><script>alert(1)</script><rect width="9" height="9"/></svg>';
@@ -176,6 +177,20 @@ MCPOAuthClientMetadataLogos On
         assert.equal((await request(url, { method: 'POST', body: 'x' })).status, 405);
         assert.equal((await request(url, { headers: { 'Sec-Fetch-Site': 'same-origin', 'Sec-Fetch-Dest': 'image' } })).status, 200);
         assert.equal((await request(url, { method: 'HEAD' })).headers['content-type'], 'image/png');
+    });
+
+    await t.test('slow hosts of others keep a logo waiting, and do not have it missing afterwards (CP-14)', async () => {
+        const slow = [];
+        for (let i = 0; i < 24; i++) slow.push((await open(documented({ body: png(8), ms: 2500 }).client)).url);
+        const { client, path } = documented({ body: png(10) });
+        const { url } = await open(client);
+        const before = host.asked.length;
+        const waiting = slow.map(get);
+        await until(() => host.asked.length >= before + 4, 'calls of slow hosts');
+        const meanwhile = await Promise.all(Array.from({ length: 16 }, () => get(url)));
+        assert.ok(meanwhile.some(({ status }) => status === 404), `nobody had to wait: ${asked(path)}`);
+        await Promise.all(waiting);
+        for (let i = 0; i < 16; i++) assert.equal((await get(url)).status, 200);
     });
 
     await t.test('in Chromium they are drawn, and one that does not come leaves everything where it is', async () => {

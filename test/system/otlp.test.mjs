@@ -169,6 +169,7 @@ test('wrong options are named; the manual and the help name the same', async () 
         [[], /--endpoint is missing/], [['--endpoint', 'ftp://x'], /https URL/], [['--nonsense'], /--nonsense/], [['--endpoint'], /--endpoint/], [['--batch', '0'], /--batch takes/],
         [['--interval', 'x'], /--interval takes/], [['--queue', '-1'], /--queue takes/], [['--timeout', '1e9'], /--timeout takes/], [['--attribute', 'x'], /--attribute takes/],
         [['--endpoint', 'https://x/', 'more'], /more/], [['--endpoint', 'https://x/', '--key', '/x'], /--key needs --cert/],
+        [['--endpoint', 'https://key:s3cret@x/v1/traces'], /takes no user or password(?!.*s3cret)/s], [['--endpoint', 'http://s3cret@127.0.0.1:4318'], /takes no user or password(?!.*s3cret)/s],
     ]) {
         const run = new Process(MCP_OTLP, args);
         await run.done({ code: 2 });

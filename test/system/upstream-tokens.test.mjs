@@ -67,6 +67,7 @@ async function tokenEndpoint(world, ctx, next) {
     await world.hold?.(ctx);
     if (ctx.req.socket.destroyed) return; // whoever asked has died: nothing was done
     if (world.down) { ctx.status = 503; ctx.body = {}; } else await next();
+    if (world.plain) delete ctx.body.refresh_token;
     world.calls.push({ status: ctx.status, grant: ctx.oidc?.params?.grant_type });
     for (const token of [ctx.body?.access_token, ctx.body?.refresh_token]) world.httpd.secret('token of the provider', token);
 }
@@ -104,7 +105,7 @@ suite('two gateways, one store, and a provider that detects replay', {
         /** Calls at the token endpoint since `mark`. */
         const asked = (mark, grant = 'refresh_token') => world.calls.slice(mark).filter((each) => each.grant === grant || each.status === 503);
         const session = async (life) => {
-            Object.assign(world, { life, down: false, refuse: undefined, hold: undefined });
+            Object.assign(world, { life, down: false, refuse: undefined, hold: undefined, plain: false });
             tokens = await client.signIn();
             world.life = 3600;
             return world.calls.length;
@@ -277,6 +278,36 @@ suite('two gateways, one store, and a provider that detects replay', {
             await session(3600);
             assert.equal((await call(1)).status, 200);
             assert.equal((await call(1, '/deeper')).status, 500);
+        });
+
+        await it('a provider that gives no refresh token: its token lasts as long as the session, and once it is lost the person is asked, not the client again and again (CP-30, CP-31)', async () => {
+            nodes.forEach((node) => node.announce(/MCP01\d\d/, 'MCP0421', /socache_memcache/));
+            await session(3600);
+            world.plain = true;
+            tokens = await client.signIn();
+            assert.equal((await call()).status, 200);
+            await world.store.stop();
+            await world.store.start();
+            const restored = await until(async () => { const got = await client.refresh(tokens.refresh_token); return got.status !== 503 && got; }, 'the store', 20_000, 200);
+            assert.equal(restored.status, 200, restored.text);
+            tokens = restored.json();
+            const without = await until(async () => { const got = await call(); return got.status !== 503 && got; }, 'the store', 20_000, 200);
+            assert.equal(without.status, 401);
+            const over = await client.refresh(tokens.refresh_token);
+            assert.equal(over.status, 400, 'the client would go on for ever');
+            assert.equal(over.json().error, 'invalid_grant');
+            await world.httpd.configure(site(world, 'MCPOAuthAccessLifetime 5s\nMCPOAuthRefreshLifetime 6s'));
+            await world.httpd.graceful();
+            tokens = await until(() => client.signIn().catch(() => false), 'a sign-in');
+            for (let i = 0; i < 2; i++) {
+                await sleep(3200);
+                const answer = await client.refresh(tokens.refresh_token);
+                assert.equal(answer.status, 200, answer.text);
+                tokens = answer.json();
+            }
+            const answer = await call();
+            assert.equal(answer.status, 200, 'later than the first life of the session');
+            assert.ok(await world.idp.AccessToken.find(given(answer)));
         });
     } finally {
         await other.close();

@@ -315,6 +315,39 @@ START_TEST(a_full_disk_is_told)
 }
 END_TEST
 
+/* A program or daemon that is there and does not read costs one wait, and not one for each line. */
+START_TEST(a_stuck_reader_costs_once)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const char *path = unit_file("stuck.sock", "");
+    int daemon = socket(AF_UNIX, SOCK_DGRAM, 0), refused = 0;
+    apr_time_t begun = 0;
+    mcp_audit_state_t state;
+
+    unlink(path);
+    apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
+    ck_assert_int_eq(bind(daemon, (struct sockaddr *)&address, sizeof(address)), 0);
+    ring = ring ? ring : unit_ring(KEY_1 "\n");
+    conf.target = apr_psprintf(pool, "syslog:local0:%s", path);
+    mcp_audit_pre_config(pool);
+    ck_assert_int_eq(mcp_audit_open(&conf, ring, &stub_server, pool), APR_SUCCESS);
+    mcp_audit_child_init(pool);
+    for (int i = 0; i < 10000 && refused < 50; i++) {
+        refused += mcp_audit_write("\"event\":\"x\"") != APR_SUCCESS;
+        begun = refused == 1 && !begun ? apr_time_now() : begun;
+    }
+    ck_assert_int_eq(refused, 50);
+    ck_assert_int_lt(apr_time_as_msec(apr_time_now() - begun), 2000); /* 49 waits would be ten seconds */
+    for (char text[4096]; recv(daemon, text, sizeof(text), MSG_DONTWAIT) > 0;) {
+    }
+    ck_assert_int_eq(mcp_audit_write("\"event\":\"after\""), APR_SUCCESS);
+    ck_assert(mcp_audit_state(&state));
+    ck_assert_uint_eq(state.lost, 50);
+    ck_assert_int_eq(state.failing, 0);
+    close(daemon);
+}
+END_TEST
+
 /* ---- what a line says ---- */
 
 START_TEST(fields_are_bounded_and_plain)
@@ -589,6 +622,7 @@ Suite *suite_audit(void)
     tcase_add_test(test, a_renamed_file_is_followed);
     tcase_add_test(test, a_torn_line_is_shut_off);
     tcase_add_test(test, a_full_disk_is_told);
+    tcase_add_test(test, a_stuck_reader_costs_once);
     tcase_add_test(test, fields_are_bounded_and_plain);
     tcase_add_test(test, syslog_targets);
     tcase_add_test(test, syslog_by_stream);

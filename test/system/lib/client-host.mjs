@@ -15,9 +15,11 @@ export async function startHost(world) {
     const server = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (req, res) => {
         host.asked.push(req.url);
         host.names.push(req.socket.servername);
-        const { status = 200, type = 'application/json', headers = {}, body } = host.answers[req.url] ?? { status: 404, body: '{}' };
-        res.writeHead(status, { 'Content-Type': type, ...headers });
-        res.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
+        const { status = 200, type = 'application/json', headers = {}, body, ms = 0 } = host.answers[req.url] ?? { status: 404, body: '{}' };
+        setTimeout(() => {
+            res.writeHead(status, { 'Content-Type': type, ...headers });
+            res.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
+        }, ms);
     });
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     host.url = `https://localhost:${server.address().port}`;
