@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Bash functions that ./quickstart and test/run share: bring in what is missing, and build. Source it; needs MCP_TOP.
 #
-#   mcp_packages GROUP...   Debian packages: base, memcache, redis, test, bench, lint, packages
+#   mcp_packages GROUP...   Debian packages: base, memcache, redis, test, bench, screenshots, lint, packages
 #   mcp_node                npm packages of the lock file; sets NODE to the pinned Node 22
 #   mcp_build               the two modules, out of tree in $MCP_BUILD; sets MCP_MODULES to a directory with both DSOs
 #   mcp_httpd               sets HTTPD (the program) and HTTPD_USER (whom it becomes when root starts it; else empty)
@@ -97,6 +97,13 @@ TABLE
 wrk                          wrk
 libapache2-mod-auth-openidc  /usr/lib/apache2/modules/mod_auth_openidc.so
 libapache2-mod-oauth2        /usr/lib/apache2/modules/mod_oauth2.so
+TABLE
+        ;;
+    # what test/tools/screenshots.mjs shows Chinese and Japanese in; no test looks at letters
+    screenshots)
+        cat <<'TABLE'
+chromium                     chromium
+fonts-noto-cjk               /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
 TABLE
         ;;
     lint)

@@ -687,7 +687,7 @@ suite('callback', { backend: false }, async (it, world) => {
         refused(await world.person().go(`${world.base}/oauth-callback?error=access_denied&error_description=%3Cscript%3E`));
     });
 
-    await it('with a code that the provider does not know, or another issuer (RFC 9207), tells the client (CP-34)', async () => {
+    await it('with a code that the provider does not know, or another issuer (RFC 9207), tells the client (CP-17, CP-34)', async () => {
         world.httpd.announce('MCP0243', /MCP03\d\d/, 'MCP0241');
         for (const change of [(q) => q.set('code', 'not-a-code'), (q) => q.delete('code'), (q) => q.set('iss', 'https://evil.example')]) {
             const person = world.person();

@@ -88,6 +88,27 @@ test('pages in Chromium', { timeout: 300_000 }, async (t) => {
         assert.match(given, /scope="snippets snippets:share"/);
     });
 
+    await t.test('a screen reader meets who asks, what for and where the answer goes before the buttons, and no picture', async () => {
+        const { page, context } = await pages.browser();
+        const cdp = await context.newCDPSession(page);
+        const read = async () => {
+            const { nodes } = await cdp.send('Accessibility.getFullAXTree');
+            const known = new Map(nodes.map((node) => [node.nodeId, node]));
+            const walk = (node) => [...(node.ignored ? [] : [`${node.role?.value}: ${node.name?.value}`]), ...(node.childIds ?? []).flatMap((id) => (known.has(id) ? walk(known.get(id)) : []))];
+            return walk(nodes[0]).filter((line) => /^(heading|checkbox|button|image|link|status): /.test(line));
+        };
+        const scopes = ['heading: What it may do', 'checkbox: Share snippets with people outside of your team', 'checkbox: Delete snippets', 'heading: Where the answer goes'];
+        await pages.open(page, 'consent-logo');
+        assert.deepEqual(await read(), ['heading: Reports asks for access to Snippets', ...scopes, 'button: Deny', 'button: Allow']);
+        await pages.open(page, 'consent-loopback');
+        assert.deepEqual(await read(), ['heading: Desktop Helper asks for access to Snippets', ...scopes, 'button: Deny', 'button: Allow']);
+        await pages.open(page, 'connections');
+        const lines = await read();
+        assert.deepEqual(lines.toSorted(), ['button: Sign out', 'button: Take access back from Assistant', 'button: Take access back from Reports', 'button: Take all access back',
+            'heading: Applications with access', 'heading: Assistant', 'heading: Reports'], 'each button says what it is for');
+        for (const name of ['Assistant', 'Reports']) assert.equal(lines.indexOf(`heading: ${name}`) + 1, lines.indexOf(`button: Take access back from ${name}`), name);
+    });
+
     await t.test('in forced colours buttons have an edge, focus is seen at each stop, and nothing is found missing', async () => {
         const { page } = await pages.browser({ forcedColors: 'active', viewport: { width: 640, height: 900 } });
         for (const view of ['consent-loopback', 'chooser', 'connections', 'signout', 'unavailable']) {

@@ -5,6 +5,7 @@
 //   node test/tools/screenshots.mjs [DIRECTORY]        into DIRECTORY (default: build/screenshots)
 //   node test/tools/screenshots.mjs --docs             those of docs/consent.md, into docs/images
 
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openPages, VIEWS } from '../system/lib/pages.mjs';
@@ -12,7 +13,9 @@ import { openPages, VIEWS } from '../system/lib/pages.mjs';
 const documents = process.argv[2] === '--docs';
 const directory = documents ? 'docs/images' : process.argv[2] ?? 'build/screenshots';
 /** What docs/consent.md shows. */
-const SHOWN = ['consent-loopback-light', 'consent-web-dark', 'consent-web-rtl-dark-narrow', 'unknown-client-german', 'chooser-light'];
+const SHOWN = ['consent-loopback-light', 'consent-web-dark', 'consent-web-rtl-dark-narrow', 'unknown-client-german', 'chooser-light', 'consent-logo-light', 'connections-japanese-narrow'];
+/** Without it Chinese and Japanese would be boxes. */
+const FONT = '/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc';
 const ends = [];
 const looks = {
     light: {},
@@ -27,6 +30,10 @@ const looks = {
     print: { media: 'print' },
 };
 
+if (!existsSync(FONT)) {
+    console.error('no font for Chinese and Japanese: apt-get install fonts-noto-cjk, or: MCP_TOP=$PWD bash -c ". test/lib/setup.sh; mcp_packages screenshots"');
+    process.exit(1);
+}
 await mkdir(directory, { recursive: true });
 try {
     const pages = await openPages({ after: (end) => ends.push(end) });
