@@ -48,11 +48,56 @@ apr_status_t mcp_tokens_put(request_rec *r, const mcp_oauth_conf_t *conf,
 apr_status_t mcp_tokens_get(request_rec *r, const mcp_oauth_conf_t *conf,
                             const unsigned char id[MCP_ID_LEN], mcp_identity_t *tokens);
 
-/** register_hooks duty: what mod_mcp_guard asks. */
-void mcp_tokens_register(void);
-
 /** child_init duty. */
 void mcp_tokens_child_init(server_rec *s);
+
+/* ---- the same, in parts, for backend_tokens.c ---- */
+
+#define MCP_TOKENS_GLIMPSE apr_time_from_msec(150) /* wait while the old token is still good */
+
+/* A refresh under way. */
+typedef struct {
+    const mcp_tokens_t *t;
+    const mcp_token_want_t *want; /* a token for something else, which is not kept here; NULL: the own one */
+    apr_time_t good;
+    mcp_identity_t *now; /* as stored */
+    const char *before;  /* the access token when it was looked at first, "" none */
+} mcp_renewal_t;
+
+/** Read x->now. OK or 503. */
+int mcp_renewal_read(mcp_renewal_t *x, mcp_result_t *res);
+
+/** mcp_keep_fn: store what the provider has given; it may have spent the old refresh token. */
+apr_status_t mcp_renewal_keep(void *renewal, const mcp_identity_t *got);
+
+/* Is the work done already, by somebody else? Then 1, and *rc is its result. */
+typedef int mcp_tokens_done_fn(void *work, mcp_result_t *res, int *rc);
+/* Call the provider. The grant's lock is held. */
+typedef int mcp_tokens_call_fn(void *work, mcp_result_t *res);
+
+/**
+ * Do it once for all threads, processes and hosts.
+ * @param flight  what threads of this process wait for
+ * @return what the functions say; HTTP_CONFLICT: somebody else is at it, or has just failed
+ */
+int mcp_tokens_alone(const mcp_tokens_t *t, const unsigned char flight[MCP_ID_LEN], void *work,
+                     mcp_tokens_done_fn *done, mcp_tokens_call_fn *call, mcp_result_t *res);
+
+/** Was the grant taken back? Then what was written beside that, and after it, is removed. */
+int mcp_tokens_over(const mcp_tokens_t *t);
+
+/** A mark of a few seconds for all hosts, about what was tried and failed. @a kind is short. */
+void mcp_tokens_mark(const mcp_tokens_t *t, const char *kind, apr_interval_time_t life);
+int mcp_tokens_marked(const mcp_tokens_t *t, const char *kind);
+
+/** 503. */
+int mcp_tokens_later(mcp_result_t *res, const char *log);
+int mcp_tokens_store_down(mcp_result_t *res);
+
+/* ---- backend_tokens.c ---- */
+
+/** register_hooks duty: what mod_mcp_guard asks. */
+void mcp_tokens_register(void);
 
 /* ---- challenge.c: what a person's next sign-in has to ask the provider for ---- */
 
