@@ -122,10 +122,14 @@ MCPProviderClientKey file:${own.keyFile}\nMCPProviderClientCertificate ${own.cer
     });
 });
 
-suite('refresh tokens that rotate, and end everything when one is used twice', options(async (world) => ({
-    lines: `MCPProviderClientSecret file:${await world.httpd.file('conf/rotating', 'a-secret-of-the-client\n')}`,
+const rotating = {
     clientSecret: 'a-secret-of-the-client',
     configure: (c) => ({ ...c, rotateRefreshToken: () => true, ttl: { ...c.ttl, AccessToken: 1 } }),
+};
+
+suite('refresh tokens that rotate, and end everything when one is used twice', options(async (world) => ({
+    lines: `MCPProviderClientSecret file:${await world.httpd.file('conf/rotating', `${rotating.clientSecret}\n`)}`,
+    ...rotating,
 })), async (it, world) => {
     await it('many refreshes at once, again and again, spend each of them once (CP-31, CP-32)', async () => {
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
@@ -137,7 +141,7 @@ suite('refresh tokens that rotate, and end everything when one is used twice', o
             tokens = answers[0].json();
         }
     });
-    await it('a session ends when the provider says that its token was used by somebody else (CP-30)', async () => {
+    await it('a session ends when the provider disables the account (CP-30)', async () => {
         world.httpd.announce('MCP0272');
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
         const tokens = await client.signIn();
@@ -147,5 +151,13 @@ suite('refresh tokens that rotate, and end everything when one is used twice', o
         assert.equal(answer.status, 400);
         assert.equal(answer.json().error, 'invalid_grant');
         world.provider.enable(world.provider.accounts[0].login);
+    });
+    await it('signs in by the keys of a provider that has new ones since the last sign-in (T50)', async () => {
+        const keys = async () => (await (await fetch(`${world.provider.issuer}/jwks`)).json()).keys.map(({ kid }) => kid);
+        const before = await keys();
+        await world.provider.stop();
+        world.provider = await startProvider(world, { port: Number(new URL(world.provider.issuer).port), ...rotating });
+        assert.notDeepEqual(await keys(), before);
+        await signIn(world);
     });
 });
