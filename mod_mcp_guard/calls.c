@@ -41,22 +41,31 @@ static int before_authentication(request_rec *r)
     return refuse_unaudited(r);
 }
 
+/* Does the message name a trace that is not that of @a ours? */
+static int is_another(const char *ours, const json_t *said)
+{
+    return said && (!json_is_string(said) || strncmp(ours, json_string_value(said), 3 + MCP_TRACE_ID_LEN));
+}
+
 /* A message may carry the trace itself (semantic conventions for MCP), for where its client has no say in headers. Its
- * server looks there first, so where it is our trace, our call of the backend is named there, too. */
+ * server looks there first, and a server behind a bridge nowhere else, so our call of the backend is named there, too;
+ * but another trace that the client wrote there is its own affair. */
 static void continue_trace(request_rec *r, const mcp_rpc_t *rpc)
 {
     const json_t *meta = rpc && rpc->count == 1 ? json_object_get(rpc->messages[0].params, "_meta") : NULL;
-    const char *traceparent = mcp_json_str(meta, "traceparent"), *ours;
-    const mcp_trace_t *trace;
+    const char *traceparent = mcp_json_str(meta, "traceparent"), *ours, *body;
+    const mcp_trace_t *trace = mcp_trace(r);
 
-    if (!traceparent) {
+    if (traceparent) {
+        mcp_trace_adopt(r, traceparent, mcp_json_str(meta, "tracestate"));
+    }
+    ours = apr_table_get(r->headers_in, "traceparent");
+    if (!rpc || !mcp_span_is_on() || !trace->sampled || !ours || is_another(ours, json_object_get(meta, "traceparent"))) {
         return;
     }
-    trace = mcp_trace(r);
-    mcp_trace_adopt(r, traceparent, mcp_json_str(meta, "tracestate"));
-    ours = apr_table_get(r->headers_in, "traceparent");
-    if (mcp_span_is_on() && trace->sampled && ours && !strncmp(ours, traceparent, 3 + MCP_TRACE_ID_LEN)) {
-        mcp_rpc_replace(rpc, traceparent, ours);
+    body = mcp_rpc_with_trace(r->pool, rpc, ours);
+    if (body) {
+        mcp_rpc_put_body(r, body);
     }
 }
 

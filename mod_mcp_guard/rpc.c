@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request's body, read once before Require is asked, checked, and put back for mod_proxy byte for byte (but for a
- * traceparent in it: calls.c). */
+/* A request's body, read once before Require is asked, checked, and put back for mod_proxy byte for byte (but for the
+ * trace in it: calls.c). */
 
 #include <string.h>
 
@@ -26,8 +26,8 @@ static ap_filter_rec_t *replay_handle;
 /* ---- the body, put back ---- */
 
 typedef struct {
-    const char *next;
-    apr_size_t left;
+    const mcp_rpc_t *rpc;
+    apr_size_t sent;
 } replay_t;
 
 /* In the place of the body that was read: nothing below is asked any more, where the next request begins. */
@@ -35,7 +35,8 @@ static apr_status_t replay_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_inp
                                   apr_off_t readbytes)
 {
     replay_t *body = f->ctx;
-    apr_size_t n = body->left;
+    apr_size_t left = body->rpc->len - body->sent;
+    apr_size_t n = left;
 
     (void)block;
     if (mode != AP_MODE_READBYTES && mode != AP_MODE_SPECULATIVE && mode != AP_MODE_EXHAUSTIVE) {
@@ -45,13 +46,12 @@ static apr_status_t replay_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_inp
         n = (apr_size_t)readbytes;
     }
     if (n) {
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(body->next, n, f->r->pool, f->c->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(body->rpc->body + body->sent, n, f->r->pool, f->c->bucket_alloc));
     }
     if (mode != AP_MODE_SPECULATIVE) {
-        body->next += n;
-        body->left -= n;
+        body->sent += n;
     }
-    if (n == body->left || !body->left) {
+    if (n == left) {
         APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
     }
     return APR_SUCCESS;
@@ -61,8 +61,8 @@ static void replay(request_rec *r, const mcp_rpc_t *rpc)
 {
     replay_t *body = apr_palloc(r->pool, sizeof(*body));
 
-    body->next = rpc->body;
-    body->left = rpc->len;
+    body->rpc = rpc;
+    body->sent = 0;
     ap_add_input_filter_handle(replay_handle, body, r, r->connection);
 }
 
@@ -309,17 +309,25 @@ const mcp_rpc_t *mcp_rpc_of(request_rec *r)
     return req ? req->rpc : NULL;
 }
 
-int mcp_rpc_replace(const mcp_rpc_t *rpc, const char *from, const char *to)
+void mcp_rpc_put_body(request_rec *r, const char *body)
 {
-    apr_size_t len = strlen(from);
-    const char *at = rpc->body ? ap_strstr_c(rpc->body, from) : NULL;
+    mcp_guard_request_t *req = mcp_guard_known(r);
+    mcp_rpc_t *rpc = apr_pmemdup(r->pool, req->rpc, sizeof(*rpc));
+    ap_filter_t *f;
 
-    /* With escapes in it, what we look for may be spelled otherwise, and this be something else. */
-    if (!at || strlen(to) != len || ap_strstr_c(at + 1, from) || ap_strstr_c(rpc->body, "\\u")) {
-        return 0;
+    rpc->body = body;
+    rpc->len = strlen(body);
+    for (f = r->input_filters; f && f->frec != replay_handle; f = f->next) {
+        ;
     }
-    memcpy((char *)at, to, len); /* ours, since mcp_read_body() */
-    return 1;
+    if (!f || ((replay_t *)f->ctx)->sent) {
+        return;
+    }
+    ((replay_t *)f->ctx)->rpc = rpc;
+    req->rpc = rpc;
+    if (apr_table_get(r->headers_in, "Content-Length")) {
+        apr_table_setn(r->headers_in, "Content-Length", apr_psprintf(r->pool, "%" APR_SIZE_T_FMT, rpc->len));
+    }
 }
 
 const mcp_rpc_message_t *mcp_rpc_message(request_rec *r)

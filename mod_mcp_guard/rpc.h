@@ -61,12 +61,8 @@ void mcp_rpc_want(cmd_parms *cmd);
  */
 const mcp_rpc_t *mcp_rpc_of(request_rec *r);
 
-/**
- * Put @a to into the body that goes on, for a string of the same length that stands in it exactly once.
- * Whether it may is asked beforehand: nothing is checked again.
- * @return 1, or 0: it stays as it came
- */
-int mcp_rpc_replace(const mcp_rpc_t *rpc, const char *from, const char *to);
+/** Give the handler @a body, text with NUL at its end that lives as long as @a r, instead of the one that was read. */
+void mcp_rpc_put_body(request_rec *r, const char *body);
 
 /** The message that Require is being asked about now; NULL: none, or a request without a body. */
 const mcp_rpc_message_t *mcp_rpc_message(request_rec *r);
@@ -107,5 +103,13 @@ int mcp_rpc_alike(const char *key, const char *known);
 
 /** MCP-Protocol-Version, Mcp-Method and Mcp-Name against the body (TR-6 to TR-8). Returns 1, or 0 with *err set. */
 int mcp_rpc_headers_match(request_rec *r, const mcp_rpc_t *rpc, mcp_rpc_error_t *err);
+
+/* ---- rpc_trace.c ---- */
+
+/**
+ * The text of a message with @a traceparent in its params._meta.
+ * @return text in @a p; NULL: it is not one message with params, or what is there is spelled in some other way
+ */
+const char *mcp_rpc_with_trace(apr_pool_t *p, const mcp_rpc_t *rpc, const char *traceparent);
 
 #endif

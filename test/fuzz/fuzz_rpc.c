@@ -38,6 +38,26 @@ static void check(const mcp_rpc_message_t *message, json_t *json)
     REQUIRE(!method || strcasecmp(method, "tools/call") || message->target == MCP_TARGET_TOOL);
 }
 
+/* With the trace in it the text says what it said, and the trace. */
+static void check_trace(apr_pool_t *p, const mcp_rpc_t *rpc, json_t *json)
+{
+    static const char traceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const char *text = mcp_rpc_with_trace(p, rpc, traceparent);
+    json_t *params = json_object_get(json, "params");
+    json_t *again;
+
+    if (text) {
+        REQUIRE(params && !rpc->batch);
+        if (!json_object_get(params, "_meta")) {
+            json_object_set_new(params, "_meta", json_object());
+        }
+        json_object_set_new(json_object_get(params, "_meta"), "traceparent", json_string(traceparent));
+        again = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        REQUIRE(again && json_equal(json, again));
+        json_decref(again);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *p = fuzz_pool();
@@ -53,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (i = 0; i < rpc.count; i++) {
             check(&rpc.messages[i], rpc.batch ? json_array_get(json, (size_t)i) : json);
         }
+        check_trace(p, &rpc, json);
         json_decref(json);
     }
     else {

@@ -92,7 +92,7 @@ test('in Chromium', { timeout: 300_000 }, async (t) => {
             await page.goto(client.authorizeUrl());
             await page.getByRole('button', { name: 'Allow' }).click();
             if (!live) await signIn(page, account);
-            await until(() => sent.length > Number(live), 'the redirect to the application');
+            await until(() => sent.length > Number(live), 'the redirect to the application', 30_000);
         }
         for (const to of sent) assert.ok(new URL(to).searchParams.get('code'));
         assert.deepEqual(complaints.filter((text) => /Content Security Policy/i.test(text)), []);

@@ -107,11 +107,30 @@ MCPSessionCache 0
         await server(header);
         assert.equal(body()._meta.traceparent, other, 'another trace is not ours');
         const twice = traceparent(traceId());
-        await request(`${world.base}/echo`, { ...call('twice', { arguments: { copy: twice }, _meta: { traceparent: twice } }), headers: bearer(tokens) });
-        assert.deepEqual(body(), { name: 'twice', arguments: { copy: twice }, _meta: { traceparent: twice } }, 'arguments are never touched');
+        await request(`${world.base}/echo`, { ...call('twice', { arguments: { copy: twice }, _meta: { progressToken: 7, traceparent: twice } }), headers: bearer(tokens) });
+        assert.deepEqual(body(), { name: 'twice', arguments: { copy: twice }, _meta: { progressToken: 7, traceparent: headersAtBackend().get('traceparent') } },
+            'arguments are never touched');
         const spelled = traceparent(traceId());
-        await request(`${world.base}/echo`, { body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"copy":"${spelled}"},"_meta":{"traceparent":"\\u0030${spelled.slice(1)}"}}}`, headers: bearer(tokens, { 'Content-Type': 'application/json' }) });
-        assert.equal(body().arguments.copy, spelled, 'nor where the trace is spelled otherwise');
+        await request(`${world.base}/echo`, { body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"copy":"${spelled}"},"_meta":{"\\u0074raceparent":"${spelled}"}}}`, headers: bearer(tokens, { 'Content-Type': 'application/json' }) });
+        assert.deepEqual(body(), { name: 'x', arguments: { copy: spelled }, _meta: { traceparent: spelled } }, 'nor where the name is spelled otherwise');
+    });
+
+    await it('a sampled call whose message has no trace gets one in its _meta, beside what is there; others go on byte for byte', async () => {
+        const id = traceId();
+        const send = async (text, more = {}) => {
+            const answer = await request(`${world.base}/echo`, { body: text, headers: bearer(tokens, { 'Content-Type': 'application/json', traceparent: traceparent(id), ...more }) });
+            assert.equal(answer.status, 200, answer.text);
+            return world.echo.requests.at(-1).body;
+        };
+        const head = '{ "jsonrpc":"2.0", "id":1, "method":"tools/call", "params" : {';
+        const trace = () => `"traceparent":"${headersAtBackend().get('traceparent')}"`;
+        const args = '"name":"x","arguments":{"params":{"_meta":"\\"}{"},"n":[1,{}]}';
+        assert.equal(await send(`${head}${args}} }`), `${head}"_meta":{${trace()}},${args}} }`);
+        assert.equal(await send(`${head}${args}, "_meta": {"progressToken":"a"}}}`), `${head}${args}, "_meta": {${trace()},"progressToken":"a"}}}`);
+        assert.equal(await send(`${head}${args},"_meta":{ }}}`, { 'Transfer-Encoding': 'chunked' }), `${head}${args},"_meta":{${trace()} }}}`);
+        for (const text of ['{"jsonrpc":"2.0","id":1,"method":"ping"}', `[${head}${args}}}]`]) assert.equal(await send(text), text);
+        const plain = `${head}${args}}}`;
+        assert.equal(await send(plain, { traceparent: traceparent(traceId(), 0) }), plain);
     });
 
     await it('failures are told: of the backend, and of policy; batches and other methods have names of few', async () => {

@@ -293,7 +293,7 @@ suite('two gateways, one store, and a provider that detects replay', {
             tokens = restored.json();
             const without = await until(async () => { const got = await call(); return got.status !== 503 && got; }, 'the store', 20_000, 200);
             assert.equal(without.status, 401);
-            const over = await client.refresh(tokens.refresh_token);
+            const over = await until(async () => { const got = await client.refresh(tokens.refresh_token); return got.status !== 503 && got; }, 'the store', 20_000, 200);
             assert.equal(over.status, 400, 'the client would go on for ever');
             assert.equal(over.json().error, 'invalid_grant');
             await world.httpd.configure(site(world, 'MCPOAuthAccessLifetime 5s\nMCPOAuthRefreshLifetime 6s'));
