@@ -233,24 +233,26 @@ static int other_token(mcp_tokens_t *t, const mcp_token_want_t *want, mcp_token_
     static const mcp_token_want_t own = { .by = MCP_TOKEN_OWN };
     const char *pause = apr_pstrcat(t->r->pool, "pause ", want->name, NULL);
     const char *no = apr_pstrcat(t->r->pool, "no ", want->name, NULL);
-    const char *who = apr_pstrcat(t->r->pool, want->name, mcp_b64url_encode(t->r->pool, t->id, MCP_ID_LEN), NULL);
+    const char *who;
     mcp_identity_t mine;
     other_t o = { .own = { .t = t, .want = want, .now = &mine } };
     unsigned char flight[MCP_SHA256_LEN];
     mcp_result_t res = { 0 };
     apr_time_t begun = apr_time_now();
     apr_status_t rv = mcp_token_held(t->conf->store, t->id, want, &o.held, t->r->pool);
-    int good = mcp_token_is_good(&o.held, begun), rc;
+    int good = mcp_token_is_good(&o.held, begun), refused_before, rc;
 
     if (rv == MCP_EDOWN) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     had->token = good ? o.held.token : NULL;
-    if (mcp_token_is_fresh(&o.held, begun) || (good && (mcp_tokens_marked(t, pause) || mcp_tokens_marked(t, no)))) {
+    if (mcp_token_is_fresh(&o.held, begun)) {
         return OK;
     }
-    if (mcp_tokens_marked(t, no) || mcp_tokens_marked(t, pause)) {
-        return mcp_tokens_marked(t, no) ? HTTP_FORBIDDEN : HTTP_SERVICE_UNAVAILABLE;
+    refused_before = mcp_tokens_marked(t, no);
+    if (refused_before || mcp_tokens_marked(t, pause)) {
+        return good ? OK : refused_before ? HTTP_FORBIDDEN
+                                          : HTTP_SERVICE_UNAVAILABLE;
     }
     rv = mcp_tokens_get(t->r, t->conf, t->id, &mine);
     if (rv != APR_SUCCESS) {
@@ -264,6 +266,7 @@ static int other_token(mcp_tokens_t *t, const mcp_token_want_t *want, mcp_token_
         }
     }
     t->wait = good ? MCP_TOKENS_GLIMPSE : patience(t);
+    who = apr_pstrcat(t->r->pool, want->name, mcp_b64url_encode(t->r->pool, t->id, MCP_ID_LEN), NULL);
     mcp_sha256(who, strlen(who), flight);
     rc = mcp_tokens_alone(t, flight, &o, other_is_done, call_other, &res);
     if ((rc == OK || rc == HTTP_UNAUTHORIZED) && mcp_tokens_over(t)) {
