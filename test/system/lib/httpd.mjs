@@ -2,7 +2,7 @@
 // A real httpd with a ServerRoot of its own: event MPM, several processes, loopback only.
 
 import { mkdtemp, mkdir, writeFile, readFile, rm, chmod } from 'node:fs/promises';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -46,6 +46,17 @@ function sanitizer() {
 function parseLine(line) {
     const match = line.match(/^\[[^\]]+\] \[([^:\]]*):([a-z0-9]+)\] \[pid (\d+)(?::tid \d+)?\] (.*)$/);
     return match && { module: match[1], level: match[2], pid: Number(match[3]), text: match[4], line };
+}
+
+/** Whether a process has a TCP socket open that listens. */
+function listens(pid) {
+    const listening = new Set(['tcp', 'tcp6'].flatMap((table) => readFileSync(`/proc/net/${table}`, 'utf8').split('\n').slice(1))
+        .map((line) => line.trim().split(/\s+/)).filter(([, , , state]) => state === '0A').map((fields) => `socket:[${fields[9]}]`));
+    try {
+        return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+            try { return listening.has(readlinkSync(`/proc/${pid}/fd/${fd}`)); } catch { return false; }
+        });
+    } catch { return false; }
 }
 
 const BAD_LEVELS = new Set(['emerg', 'alert', 'crit', 'error']);
@@ -177,14 +188,18 @@ ${site}
         });
     }
 
-    /** Graceful restart; resolves when the new generation serves. */
+    /** Graceful restart; resolves when the new generation serves, and nobody else does. */
     async graceful() {
         const before = this.log().length;
+        const old = this.children();
         process.kill(this.pid, 'SIGUSR1');
         await until(() => {
             if (this.process.status) throw new Error(`httpd ended while it restarted\n${this.log().slice(-4000)}`);
-            return /AH00489|AH00163|resuming normal operations/.test(this.log().slice(before));
+            // "resuming" alone may be of the start: children serve before their parent says so
+            return /Doing graceful restart[^]*resuming normal operations/.test(this.log().slice(before));
         }, 'the graceful restart', 30_000).catch((error) => { throw new Error(`${error.message}\n${this.log().slice(-4000)}`); });
+        // a child of before that gets no processor goes on accepting for a while
+        await until(() => !old.some(listens), 'the old children to stop listening', 30_000);
         await this.#stamp();
     }
 
