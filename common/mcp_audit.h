@@ -15,9 +15,9 @@
 
 /* `MCPAuditLog TARGET [required] [calls]` */
 typedef struct {
-    const char *target;   /* a file, "|program" or syslog (mcp_syslog.h); NULL: off */
-    int required;         /* what cannot be audited is refused */
-    int calls;            /* calls to MCP servers too, not only what the authorization server does */
+    const char *target; /* a file, "|program" or syslog (mcp_syslog.h); NULL: off */
+    int required;       /* what cannot be audited is refused */
+    int calls;          /* calls to MCP servers too, not only what the authorization server does */
 } mcp_audit_conf_t;
 
 /* For metrics and the status page. */

@@ -27,8 +27,8 @@
 
 typedef struct {
     char chain[MCP_AUDIT_CHAIN_NAME_LEN + 1];
-    apr_uint64_t seq;                      /* of the last line; 0 before the first */
-    unsigned char mac[MCP_AUDIT_MAC_LEN];  /* of the last line */
+    apr_uint64_t seq;                     /* of the last line; 0 before the first */
+    unsigned char mac[MCP_AUDIT_MAC_LEN]; /* of the last line */
 } mcp_audit_head_t;
 
 /** A new chain with a random name. */
@@ -46,10 +46,10 @@ apr_size_t mcp_audit_line(mcp_audit_head_t *head, const mcp_keyring_t *ring, apr
 /* ---- verification ---- */
 
 typedef struct {
-    apr_uint64_t lines;   /* that were read */
-    apr_uint64_t chains;  /* that begin in what was read */
-    apr_uint64_t lost;    /* that the writers themselves say could not be written */
-    apr_uint64_t faults;  /* each was told to the callback */
+    apr_uint64_t lines;  /* that were read */
+    apr_uint64_t chains; /* that begin in what was read */
+    apr_uint64_t lost;   /* that the writers themselves say could not be written */
+    apr_uint64_t faults; /* each was told to the callback */
 } mcp_audit_report_t;
 
 typedef struct mcp_audit_verify_t mcp_audit_verify_t;

@@ -15,25 +15,25 @@
 
 /* A protected resource: `MCPResource URI [name="..."] [scopes="a b"]` */
 typedef struct {
-    const char *uri;            /* canonical (mcp_resource_canonical) */
-    const char *path;           /* path of the URI, "/" at least */
-    const char *name;           /* for people; defaults to the URI */
-    const char *scopes;         /* scopes_supported, the minimal set (RS-5); "" when none */
-    unsigned char hash[16];     /* mcp_resource_hash(uri) */
+    const char *uri;        /* canonical (mcp_resource_canonical) */
+    const char *path;       /* path of the URI, "/" at least */
+    const char *name;       /* for people; defaults to the URI */
+    const char *scopes;     /* scopes_supported, the minimal set (RS-5); "" when none */
+    unsigned char hash[16]; /* mcp_resource_hash(uri) */
 } mcp_resource_t;
 
 /* Server-level settings that both modules share. Merged per virtual host; key file and store are global. */
 typedef struct {
-    const char *key_file;              /* MCPKeyFile */
-    mcp_store_conf_t store;            /* MCPStore, MCPStoreTimeout */
-    mcp_audit_conf_t audit;            /* MCPAuditLog */
-    int ready;                         /* MCPHealthReady: MCP_READY_*, 0 for what is usual */
-    mcp_span_conf_t spans;             /* MCPTraceExport */
-    apr_array_header_t *signing;       /* MCPSigningKey: references, const char * */
-    const char *issuer;                /* MCPIssuer: our issuer identifier, byte for byte as published */
-    apr_array_header_t *resources;     /* MCPResource: mcp_resource_t */
-    apr_array_header_t *scope_texts;   /* MCPScope: mcp_scope_t */
-    apr_array_header_t *origins;       /* MCPAllowOrigin: const char *, "*" allows all */
+    const char *key_file;            /* MCPKeyFile */
+    mcp_store_conf_t store;          /* MCPStore, MCPStoreTimeout */
+    mcp_audit_conf_t audit;          /* MCPAuditLog */
+    int ready;                       /* MCPHealthReady: MCP_READY_*, 0 for what is usual */
+    mcp_span_conf_t spans;           /* MCPTraceExport */
+    apr_array_header_t *signing;     /* MCPSigningKey: references, const char * */
+    const char *issuer;              /* MCPIssuer: our issuer identifier, byte for byte as published */
+    apr_array_header_t *resources;   /* MCPResource: mcp_resource_t */
+    apr_array_header_t *scope_texts; /* MCPScope: mcp_scope_t */
+    apr_array_header_t *origins;     /* MCPAllowOrigin: const char *, "*" allows all */
 } mcp_shared_conf_t;
 
 /* `MCPScope NAME "text for people" [implies="a b"] [optional]` */
@@ -56,30 +56,30 @@ typedef struct {
  * The command table entries, for the table of @a mod (a module *): its server config must begin with
  * mcp_server_conf_base_t's member. The module travels to the setters as cmd->info.
  */
-#define MCP_SHARED_COMMANDS(mod)                                                                       \
-    AP_INIT_TAKE1("MCPKeyFile", mcp_set_key_file, (void *)(mod), RSRC_CONF,                            \
-                  "file with the sealing keys, one `kid base64` a line"),                              \
-    AP_INIT_TAKE1("MCPStore", mcp_set_store, (void *)(mod), RSRC_CONF,                                 \
-                  "shared store: shmcb[:path(size)], memcache:host:port or memcache:/socket, "         \
-                  "redis:host:port"),                                                                  \
-    AP_INIT_TAKE1("MCPStoreTimeout", mcp_set_store_timeout, (void *)(mod), RSRC_CONF,                  \
-                  "how long the store may be silent before requests are answered 503"),                \
-    AP_INIT_ITERATE("MCPSigningKey", mcp_set_signing_key, (void *)(mod), RSRC_CONF,                    \
-                    "private keys for what we sign, by reference: the first signs, all are published"), \
-    AP_INIT_TAKE_ARGV("MCPAuditLog", mcp_set_audit_log, (void *)(mod), RSRC_CONF,                      \
-                      "file, \"|program\" or syslog[:facility], then required and calls"),             \
-    AP_INIT_ITERATE("MCPHealthReady", mcp_set_health_ready, (void *)(mod), RSRC_CONF,                  \
-                    "what has to be up for mcp-ready to say so: store, audit, provider"),              \
-    AP_INIT_TAKE_ARGV("MCPTraceExport", mcp_set_trace_export, (void *)(mod), RSRC_CONF,                \
-                      "\"|program\" that gets a line for each span, then sample=RATIO"),                 \
-    AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF,                               \
-                  "issuer identifier, an https URL"),                                                  \
-    AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF,                       \
-                      "a protected resource: URI [name=...] [scopes=...]"),                            \
-    AP_INIT_TAKE_ARGV("MCPScope", mcp_set_scope, (void *)(mod), RSRC_CONF,                             \
-                      "a scope in words: NAME TEXT [implies=...] [optional]"),                         \
-    AP_INIT_ITERATE("MCPAllowOrigin", mcp_set_allow_origin, (void *)(mod), RSRC_CONF,                  \
-                    "browser origins that may call, or *")
+#define MCP_SHARED_COMMANDS(mod) \
+    AP_INIT_TAKE1("MCPKeyFile", mcp_set_key_file, (void *)(mod), RSRC_CONF, \
+                  "file with the sealing keys, one `kid base64` a line"), \
+        AP_INIT_TAKE1("MCPStore", mcp_set_store, (void *)(mod), RSRC_CONF, \
+                      "shared store: shmcb[:path(size)], memcache:host:port or memcache:/socket, " \
+                      "redis:host:port"), \
+        AP_INIT_TAKE1("MCPStoreTimeout", mcp_set_store_timeout, (void *)(mod), RSRC_CONF, \
+                      "how long the store may be silent before requests are answered 503"), \
+        AP_INIT_ITERATE("MCPSigningKey", mcp_set_signing_key, (void *)(mod), RSRC_CONF, \
+                        "private keys for what we sign, by reference: the first signs, all are published"), \
+        AP_INIT_TAKE_ARGV("MCPAuditLog", mcp_set_audit_log, (void *)(mod), RSRC_CONF, \
+                          "file, \"|program\" or syslog[:facility], then required and calls"), \
+        AP_INIT_ITERATE("MCPHealthReady", mcp_set_health_ready, (void *)(mod), RSRC_CONF, \
+                        "what has to be up for mcp-ready to say so: store, audit, provider"), \
+        AP_INIT_TAKE_ARGV("MCPTraceExport", mcp_set_trace_export, (void *)(mod), RSRC_CONF, \
+                          "\"|program\" that gets a line for each span, then sample=RATIO"), \
+        AP_INIT_TAKE1("MCPIssuer", mcp_set_issuer, (void *)(mod), RSRC_CONF, \
+                      "issuer identifier, an https URL"), \
+        AP_INIT_TAKE_ARGV("MCPResource", mcp_set_resource, (void *)(mod), RSRC_CONF, \
+                          "a protected resource: URI [name=...] [scopes=...]"), \
+        AP_INIT_TAKE_ARGV("MCPScope", mcp_set_scope, (void *)(mod), RSRC_CONF, \
+                          "a scope in words: NAME TEXT [implies=...] [optional]"), \
+        AP_INIT_ITERATE("MCPAllowOrigin", mcp_set_allow_origin, (void *)(mod), RSRC_CONF, \
+                        "browser origins that may call, or *")
 
 /**
  * The arguments of an AP_INIT_TAKE_ARGV directive with NAME="several words", which httpd cuts at blanks, put together again

@@ -27,23 +27,23 @@ typedef enum {
 } mcp_event_e;
 
 typedef struct {
-    const char *outcome;     /* "ok", or an error code of RFC 6749 and the like; never free text */
-    const char *detail;      /* why, in words of ours */
-    const char *person;      /* subject, "provider|sub" */
+    const char *outcome; /* "ok", or an error code of RFC 6749 and the like; never free text */
+    const char *detail;  /* why, in words of ours */
+    const char *person;  /* subject, "provider|sub" */
     const char *username;
-    const char *client;      /* client key */
-    const char *client_name; /* text of a stranger */
+    const char *client;         /* client key */
+    const char *client_name;    /* text of a stranger */
     const unsigned char *grant; /* MCP_ID_LEN bytes */
     const char *resource;
     const char *scope;
     const char *provider;
     /* of calls (reference gateway G16) */
-    const char *method;      /* of JSON-RPC */
-    const char *target;      /* tool, prompt or URI of a resource */
-    const char *session;     /* MCP session, as the client knows it: only a hash of it is written */
-    const char *protocol;    /* MCP-Protocol-Version */
-    const char *agent;       /* clientInfo: name/version */
-    int status;              /* of HTTP; 0: none yet */
+    const char *method;           /* of JSON-RPC */
+    const char *target;           /* tool, prompt or URI of a resource */
+    const char *session;          /* MCP session, as the client knows it: only a hash of it is written */
+    const char *protocol;         /* MCP-Protocol-Version */
+    const char *agent;            /* clientInfo: name/version */
+    int status;                   /* of HTTP; 0: none yet */
     apr_interval_time_t duration; /* 0: unknown */
 } mcp_event_t;
 

@@ -27,17 +27,17 @@
 typedef struct {
     unsigned char id[MCP_ID_LEN];
     unsigned char flags;
-    apr_uint32_t generation; /* counts refreshes; a refresh token of an older generation is a replay */
-    apr_time_t issued;       /* when the person consented */
-    apr_time_t expires;      /* end of the whole grant */
+    apr_uint32_t generation;   /* counts refreshes; a refresh token of an older generation is a replay */
+    apr_time_t issued;         /* when the person consented */
+    apr_time_t expires;        /* end of the whole grant */
     apr_time_t access_expires; /* end of its newest access token, by which open streams live on; 0 = unknown */
-    const char *subject;     /* stable id at the provider; "provider|sub" */
-    const char *client_key;  /* mcp_client_key(client_id): short, stable name of the client */
-    const char *client_name; /* as the client calls itself; untrusted text */
-    const char *scope;       /* granted scopes, space-separated */
-    const char *resource;    /* canonical URI of the protected resource */
-    const char *username;    /* preferred name for people and logs, may be "" */
-    const char *claims;      /* JSON object with the identity claims kept for policy, "{}" when none */
+    const char *subject;       /* stable id at the provider; "provider|sub" */
+    const char *client_key;    /* mcp_client_key(client_id): short, stable name of the client */
+    const char *client_name;   /* as the client calls itself; untrusted text */
+    const char *scope;         /* granted scopes, space-separated */
+    const char *resource;      /* canonical URI of the protected resource */
+    const char *username;      /* preferred name for people and logs, may be "" */
+    const char *claims;        /* JSON object with the identity claims kept for policy, "{}" when none */
 } mcp_grant_t;
 
 typedef struct {

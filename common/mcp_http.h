@@ -43,10 +43,10 @@ int mcp_send_store_down(request_rec *r);
 int mcp_cors_public(request_rec *r, const char *methods);
 
 /* What browser clients send, and what they must be able to read (field-lessons 18). */
-#define MCP_CORS_ALLOW_HEADERS                                                                           \
-    "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, "  \
+#define MCP_CORS_ALLOW_HEADERS \
+    "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, " \
     "Last-Event-ID"
-#define MCP_CORS_EXPOSE_HEADERS                                                                          \
+#define MCP_CORS_EXPOSE_HEADERS \
     "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, RateLimit, RateLimit-Policy"
 
 /** The only value of a request header: NULL when absent; *duplicate set when it came more than once. */

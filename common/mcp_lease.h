@@ -24,7 +24,7 @@ typedef struct {
     unsigned char free[MCP_LEASE_ID_LEN];
     unsigned char held[MCP_LEASE_ID_LEN];
     apr_interval_time_t hold; /* a holder that needs longer is taken for dead */
-    apr_time_t until; /* when others may take it for granted that this holder died */
+    apr_time_t until;         /* when others may take it for granted that this holder died */
 } mcp_lease_t;
 
 #define MCP_LEASE_HOLD apr_time_from_sec(3) /* for a change to a record */

@@ -18,7 +18,11 @@ typedef struct {
 } mcp_span_conf_t;
 
 /* Of OTLP, trace.proto. */
-typedef enum { MCP_SPAN_INTERNAL = 1, MCP_SPAN_SERVER = 2, MCP_SPAN_CLIENT = 3 } mcp_span_kind_e;
+typedef enum {
+    MCP_SPAN_INTERNAL = 1,
+    MCP_SPAN_SERVER = 2,
+    MCP_SPAN_CLIENT = 3
+} mcp_span_kind_e;
 
 /* A line that is being written. What does not fit is left out. */
 typedef struct {

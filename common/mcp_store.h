@@ -25,28 +25,28 @@
 #define MCP_STORE_RETRY_AFTER "5"
 
 typedef enum {
-    MCP_KIND_GRANT,       /* what the guard reads: one small record a grant */
-    MCP_KIND_UPSTREAM,    /* a grant's tokens at the identity provider, up to 20 KB */
-    MCP_KIND_CODE,        /* authorization codes not redeemed yet */
-    MCP_KIND_TICKET,      /* the right to use one generation of a refresh token */
-    MCP_KIND_SUCCESSOR,   /* what a refresh answered, for the grace window */
-    MCP_KIND_TRANSACTION, /* transactions that came back from the provider already */
-    MCP_KIND_EPOCH,       /* the store's epoch */
-    MCP_KIND_PROBE,       /* health probes */
-    MCP_KIND_INDEX,       /* lists by person or client (connections, revocation) */
+    MCP_KIND_GRANT,         /* what the guard reads: one small record a grant */
+    MCP_KIND_UPSTREAM,      /* a grant's tokens at the identity provider, up to 20 KB */
+    MCP_KIND_CODE,          /* authorization codes not redeemed yet */
+    MCP_KIND_TICKET,        /* the right to use one generation of a refresh token */
+    MCP_KIND_SUCCESSOR,     /* what a refresh answered, for the grace window */
+    MCP_KIND_TRANSACTION,   /* transactions that came back from the provider already */
+    MCP_KIND_EPOCH,         /* the store's epoch */
+    MCP_KIND_PROBE,         /* health probes */
+    MCP_KIND_INDEX,         /* lists by person or client (connections, revocation) */
     MCP_KIND_UPSTREAM_LOCK, /* single flight of upstream refreshes */
-    MCP_KIND_LIMIT,       /* quotas */
-    MCP_KIND_BLOCK,       /* blocked clients and people, not-before marks */
-    MCP_KIND_PARKED,      /* people who have signed in and are asked for consent now */
+    MCP_KIND_LIMIT,         /* quotas */
+    MCP_KIND_BLOCK,         /* blocked clients and people, not-before marks */
+    MCP_KIND_PARKED,        /* people who have signed in and are asked for consent now */
     MCP_KIND_COUNT
 } mcp_kind_e;
 
 typedef struct mcp_store_t mcp_store_t;
 
 typedef struct {
-    const char *provider;          /* "shmcb", "memcache", "redis" */
-    const char *arg;               /* what follows the colon, or NULL */
-    apr_interval_time_t timeout;   /* MCPStoreTimeout: after this long without an answer the breaker opens */
+    const char *provider;        /* "shmcb", "memcache", "redis" */
+    const char *arg;             /* what follows the colon, or NULL */
+    apr_interval_time_t timeout; /* MCPStoreTimeout: after this long without an answer the breaker opens */
 } mcp_store_conf_t;
 
 /**

@@ -28,7 +28,7 @@ typedef struct {
     const char *state;                 /* tracestate that came; NULL: none */
     int sampled;                       /* as the caller wants it, or as it was drawn for a trace that begins here */
     int parts;
-    mcp_trace_part_t *part;            /* NULL: none are kept */
+    mcp_trace_part_t *part; /* NULL: none are kept */
 } mcp_trace_t;
 
 /**

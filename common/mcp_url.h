@@ -9,10 +9,10 @@
 #include <apr_tables.h>
 
 typedef struct {
-    const char *scheme;   /* lower case */
-    const char *host;     /* lower case, IPv6 without brackets; "" for private-use URIs without an authority */
-    int port;             /* explicit or the scheme's default; 0 when neither */
-    int has_port;         /* the port was written */
+    const char *scheme; /* lower case */
+    const char *host;   /* lower case, IPv6 without brackets; "" for private-use URIs without an authority */
+    int port;           /* explicit or the scheme's default; 0 when neither */
+    int has_port;       /* the port was written */
     int is_ipv6;
     const char *path;     /* as written, "" when empty */
     const char *query;    /* without "?", NULL when absent */

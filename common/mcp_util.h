@@ -16,7 +16,7 @@ char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len);
 
 /** The same into @a out, of MCP_B64URL_LEN(len) + 1 bytes, where there is no pool. */
 void mcp_b64url_write(char *out, const void *data, apr_size_t len);
-#define MCP_B64URL_LEN(len) (((len) * 4 + 2) / 3)
+#define MCP_B64URL_LEN(len) ((4 * (len) + 2) / 3)
 
 /**
  * Decode unpadded base64url. Strict: padding, white space, other alphabets, an impossible length and

@@ -19,20 +19,20 @@ typedef struct {
 } mcpctl_way_t;
 
 typedef struct {
-    const char *method;      /* NULL: GET */
+    const char *method; /* NULL: GET */
     const char *url;
-    const char *body;        /* NULL: none */
+    const char *body;           /* NULL: none */
     const char *const *headers; /* "Name: value"..., NULL-terminated; NULL: none */
 } mcpctl_ask_t;
 
 typedef struct {
-    const char *error;       /* NULL, or why there is no answer, in libcurl's words */
+    const char *error; /* NULL, or why there is no answer, in libcurl's words */
     long status;
-    long version;            /* 11, 20...: of HTTP */
-    apr_table_t *headers;    /* of the last answer */
-    const char *body;        /* NUL-terminated */
+    long version;         /* 11, 20...: of HTTP */
+    apr_table_t *headers; /* of the last answer */
+    const char *body;     /* NUL-terminated */
     apr_size_t len;
-    double first_byte;       /* seconds until the answer began */
+    double first_byte; /* seconds until the answer began */
 } mcpctl_answer_t;
 
 /** Ask; redirects are not followed. The answer lives in @a p. Returns answer->error. */

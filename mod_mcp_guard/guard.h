@@ -38,11 +38,11 @@ extern module AP_MODULE_DECLARE_DATA mcp_guard_module;
 #define MCP_GUARD_OAUTH_HANDLER "mcp-oauth" /* mod_mcp_oauth marks its own requests so */
 
 typedef struct {
-    mcp_shared_conf_t *shared;      /* first: mcp_server_conf_base_t */
-    apr_interval_time_t cache_age;  /* MCPSessionCache; -1 = not set */
-    apr_array_header_t *origins;    /* post_config: MCPAllowOrigin and our own, const char * */
-    int any_origin;                 /* post_config: MCPAllowOrigin * */
-    apr_array_header_t *hosts;      /* MCPAllowHost, post_config: and our own; NULL: not checked */
+    mcp_shared_conf_t *shared;     /* first: mcp_server_conf_base_t */
+    apr_interval_time_t cache_age; /* MCPSessionCache; -1 = not set */
+    apr_array_header_t *origins;   /* post_config: MCPAllowOrigin and our own, const char * */
+    int any_origin;                /* post_config: MCPAllowOrigin * */
+    apr_array_header_t *hosts;     /* MCPAllowHost, post_config: and our own; NULL: not checked */
 } mcp_guard_server_t;
 
 /* MCPGuardBackendKey: one object for each line, whose value post_config reads as root. */
@@ -66,46 +66,46 @@ typedef enum {
     MCP_GUARDED_UNSET = -1, /* no AuthType here: inherit */
     MCP_GUARDED_NO,
     MCP_GUARDED_YES,
-    MCP_GUARDED_ASK         /* AuthType is an expression: ask httpd for each request */
+    MCP_GUARDED_ASK /* AuthType is an expression: ask httpd for each request */
 } mcp_guarded_e;
 
 typedef struct {
-    mcp_guarded_e guarded;          /* what AuthType says */
-    mcp_resource_ref_t *resource;   /* MCPGuardResource; NULL: by path */
-    mcp_backend_key_t *key;         /* MCPGuardBackendKey; NULL: none */
-    const char *backend_path;       /* MCPGuardBackendPath; NULL: from the proxied URL */
-    const char *backend_location;   /* path of the location that MCPGuardBackendPath stands in */
-    const char *scopes;             /* what the Require mcp-scope here name; NULL: none */
-    const char *upstream_header;    /* MCPGuardUpstreamToken; NULL: not set, "": off */
+    mcp_guarded_e guarded;                 /* what AuthType says */
+    mcp_resource_ref_t *resource;          /* MCPGuardResource; NULL: by path */
+    mcp_backend_key_t *key;                /* MCPGuardBackendKey; NULL: none */
+    const char *backend_path;              /* MCPGuardBackendPath; NULL: from the proxied URL */
+    const char *backend_location;          /* path of the location that MCPGuardBackendPath stands in */
+    const char *scopes;                    /* what the Require mcp-scope here name; NULL: none */
+    const char *upstream_header;           /* MCPGuardUpstreamToken; NULL: not set, "": off */
     const mcp_token_want_t *upstream_want; /* and which token */
-    const char *assertion_header;   /* MCPGuardAssertion; NULL: not set, "": off */
-    const char *assertion_audience; /* NULL: the resource */
-    int header_clash;               /* merged: two of the above in one header */
-    int identity;                   /* MCPGuardIdentityHeaders; -1 = not set, which is On */
-    mcp_session_id_conf_t ids;      /* MCPGuardSession... */
-    mcp_limit_conf_t limits;        /* MCPLimit... */
-    mcp_stream_conf_t stream;       /* MCPStream... */
-    mcp_policy_conf_t policy;       /* rules about what is called (policy.h) */
+    const char *assertion_header;          /* MCPGuardAssertion; NULL: not set, "": off */
+    const char *assertion_audience;        /* NULL: the resource */
+    int header_clash;                      /* merged: two of the above in one header */
+    int identity;                          /* MCPGuardIdentityHeaders; -1 = not set, which is On */
+    mcp_session_id_conf_t ids;             /* MCPGuardSession... */
+    mcp_limit_conf_t limits;               /* MCPLimit... */
+    mcp_stream_conf_t stream;              /* MCPStream... */
+    mcp_policy_conf_t policy;              /* rules about what is called (policy.h) */
 } mcp_guard_dir_t;
 
 /* A verified session, ready to use: what the cache keeps and a request carries. One block: the
  * strings lie behind the structure, so that a copy is one memcpy and a shift of pointers
  * (session_cache.c). */
 typedef struct {
-    apr_size_t size;                  /* of the block */
-    apr_time_t expires;               /* the token's or the grant's end, whichever comes first */
-    unsigned char resource_hash[16];  /* audience of the token */
+    apr_size_t size;                 /* of the block */
+    apr_time_t expires;              /* the token's or the grant's end, whichever comes first */
+    unsigned char resource_hash[16]; /* audience of the token */
     unsigned char grant_id[MCP_ID_LEN];
-    char grant[24];                   /* the same for logs and the environment, base64url */
+    char grant[24]; /* the same for logs and the environment, base64url */
     const char *subject;
     const char *username;
-    const char *client;               /* client key */
+    const char *client; /* client key */
     const char *client_name;
     const char *scope;
-    const char *subject_header;       /* the same, fit for a header (inject.c) */
+    const char *subject_header; /* the same, fit for a header (inject.c) */
     const char *username_header;
     const char *client_name_header;
-    const char *claims;               /* JSON object with what the provider says, for policy */
+    const char *claims; /* JSON object with what the provider says, for policy */
 } mcp_session_t;
 
 #define MCP_SESSION_STRINGS 9 /* pointers at the end of mcp_session_t, from subject on */
@@ -313,7 +313,7 @@ int mcp_require_is_optional(const ap_directive_t *require);
 const char *mcp_guard_scopes(request_rec *r, mcp_guard_request_t *req);
 
 typedef enum {
-    MCP_VISIBLE,    /* may be called */
+    MCP_VISIBLE,     /* may be called */
     MCP_NEEDS_SCOPE, /* might be, with more scopes */
     MCP_HIDDEN
 } mcp_visible_e;
@@ -419,9 +419,9 @@ typedef struct mcp_sse_t mcp_sse_t;
 typedef struct {
     apr_pool_t *pool;
     const mcp_guard_dir_t *dir;
-    const char *request_path;   /* as the client called it: /mcp/sse */
-    const char *backend_path;   /* as the backend was called: /runtime/webhooks/mcp/sse */
-    request_rec *r;             /* whose session ids are sealed (session_id.c); NULL: they pass as they are */
+    const char *request_path; /* as the client called it: /mcp/sse */
+    const char *backend_path; /* as the backend was called: /runtime/webhooks/mcp/sse */
+    request_rec *r;           /* whose session ids are sealed (session_id.c); NULL: they pass as they are */
 } mcp_endpoint_map_t;
 
 /**

@@ -12,35 +12,44 @@
 #include <http_config.h>
 #include <jansson.h>
 
-typedef enum { MCP_RPC_REQUEST, MCP_RPC_NOTIFICATION, MCP_RPC_RESPONSE } mcp_rpc_kind_e;
+typedef enum {
+    MCP_RPC_REQUEST,
+    MCP_RPC_NOTIFICATION,
+    MCP_RPC_RESPONSE
+} mcp_rpc_kind_e;
 
 /* What a message is about, where that has a name of its own. */
-typedef enum { MCP_TARGET_NONE, MCP_TARGET_TOOL, MCP_TARGET_RESOURCE, MCP_TARGET_PROMPT } mcp_rpc_target_e;
+typedef enum {
+    MCP_TARGET_NONE,
+    MCP_TARGET_TOOL,
+    MCP_TARGET_RESOURCE,
+    MCP_TARGET_PROMPT
+} mcp_rpc_target_e;
 
 typedef struct {
     mcp_rpc_kind_e kind;
-    const char *method;      /* NULL: a response */
+    const char *method; /* NULL: a response */
     mcp_rpc_target_e target;
-    const char *name;        /* tool, prompt, or URI of a resource; NULL exactly when target is NONE */
-    json_t *id;              /* string or integer; NULL: none */
-    json_t *params;          /* object; NULL: none */
-    int listed;              /* not sent: an entry of a list, asked for as if somebody called it (lists.c) */
+    const char *name; /* tool, prompt, or URI of a resource; NULL exactly when target is NONE */
+    json_t *id;       /* string or integer; NULL: none */
+    json_t *params;   /* object; NULL: none */
+    int listed;       /* not sent: an entry of a list, asked for as if somebody called it (lists.c) */
 } mcp_rpc_message_t;
 
 typedef struct {
     const mcp_rpc_message_t *messages;
-    int count;               /* 0: no body (GET, DELETE...) */
-    int batch;               /* an array of 2025-03-26, even of one message */
-    const char *body;        /* NULL: none; followed by a NUL */
+    int count;        /* 0: no body (GET, DELETE...) */
+    int batch;        /* an array of 2025-03-26, even of one message */
+    const char *body; /* NULL: none; followed by a NUL */
     apr_size_t len;
 } mcp_rpc_t;
 
 /* What is wrong with a body. */
 typedef struct {
-    int status;              /* of HTTP */
-    int code;                /* of JSON-RPC */
+    int status; /* of HTTP */
+    int code;   /* of JSON-RPC */
     const char *message;
-    const json_t *id;        /* of the message; NULL: unknown */
+    const json_t *id; /* of the message; NULL: unknown */
 } mcp_rpc_error_t;
 
 #define MCP_RPC_PARSE_ERROR (-32700)

@@ -38,11 +38,11 @@ typedef struct {
     apr_array_header_t *opened; /* all ids that were opened, const char *: an internal redirect meets them again */
 } mcp_session_ids_t;
 
-#define MCP_SESSION_ID_COMMANDS                                                                                   \
-    AP_INIT_FLAG("MCPGuardSessionBinding", mcp_set_session_binding, NULL, ACCESS_CONF,                            \
+#define MCP_SESSION_ID_COMMANDS \
+    AP_INIT_FLAG("MCPGuardSessionBinding", mcp_set_session_binding, NULL, ACCESS_CONF, \
                  "On (default) or Off: MCP session ids are good for the person and client that opened them only"), \
-    AP_INIT_ITERATE("MCPGuardSessionParam", mcp_set_session_param, NULL, ACCESS_CONF,                             \
-                    "query parameters that carry the session of the legacy transport, or none")
+        AP_INIT_ITERATE("MCPGuardSessionParam", mcp_set_session_param, NULL, ACCESS_CONF, \
+                        "query parameters that carry the session of the legacy transport, or none")
 
 const char *mcp_set_session_binding(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_session_param(cmd_parms *cmd, void *dir, const char *arg);

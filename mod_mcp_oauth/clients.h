@@ -149,8 +149,8 @@ int mcp_client_from_metadata(apr_pool_t *p, const struct mcp_oauth_conf_t *conf,
 
 /* ---- logos of clients (client_logo.c) ---- */
 
-#define MCP_LOGO_MAX 131072              /* bytes of a logo */
-#define MCP_LOGO_URI_MAX 255             /* and of the URL that a document names */
+#define MCP_LOGO_MAX 131072                  /* bytes of a logo */
+#define MCP_LOGO_URI_MAX 255                 /* and of the URL that a document names */
 #define MCP_CLIENT_LOGO_PATH "/client-logo/" /* which one, sealed, follows */
 
 int mcp_client_logo_handler(request_rec *r, struct mcp_oauth_conf_t *conf);

@@ -33,27 +33,27 @@ extern module AP_MODULE_DECLARE_DATA mcp_oauth_module;
 /* ---- configuration (config.c) ---- */
 
 typedef struct mcp_oauth_conf_t {
-    mcp_shared_conf_t *shared;     /* first: mcp_server_conf_base_t */
-    int enabled;                   /* MCPOAuth On|Off */
-    apr_array_header_t *providers; /* <MCPProvider>: mcp_provider_t * */
-    mcp_provider_t *section;       /* the <MCPProvider> that is being read */
-    apr_array_header_t *schemes;   /* MCPOAuthRedirectSchemes: private-use schemes, const char * */
-    apr_array_header_t *blocked;   /* MCPOAuthBlockClient: client keys, const char * */
+    mcp_shared_conf_t *shared;            /* first: mcp_server_conf_base_t */
+    int enabled;                          /* MCPOAuth On|Off */
+    apr_array_header_t *providers;        /* <MCPProvider>: mcp_provider_t * */
+    mcp_provider_t *section;              /* the <MCPProvider> that is being read */
+    apr_array_header_t *schemes;          /* MCPOAuthRedirectSchemes: private-use schemes, const char * */
+    apr_array_header_t *blocked;          /* MCPOAuthBlockClient: client keys, const char * */
     apr_interval_time_t access_lifetime;  /* MCPOAuthAccessLifetime, default 1 h */
     apr_interval_time_t refresh_lifetime; /* MCPOAuthRefreshLifetime, default 30 d */
     apr_interval_time_t code_lifetime;    /* MCPOAuthCodeLifetime, default 60 s */
     apr_interval_time_t grace;            /* MCPOAuthRefreshGrace, default 30 s */
-    int restore;      /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
-    apr_interval_time_t remember; /* MCPConsentRemember, default 30 d; 0: off */
-    int remember_native;          /* of applications on the person's device, too */
-    const char *name; /* MCPOAuthName: the organisation's name on pages */
-    mcp_page_conf_t *page; /* page_config.c: looks, texts and languages of pages */
-    mcp_clients_conf_t *clients; /* clients.c: metadata documents, known clients, registration, limits */
+    int restore;                          /* MCPOAuthRestore: refresh tokens outlive the loss of the store */
+    apr_interval_time_t remember;         /* MCPConsentRemember, default 30 d; 0: off */
+    int remember_native;                  /* of applications on the person's device, too */
+    const char *name;                     /* MCPOAuthName: the organisation's name on pages */
+    mcp_page_conf_t *page;                /* page_config.c: looks, texts and languages of pages */
+    mcp_clients_conf_t *clients;          /* clients.c: metadata documents, known clients, registration, limits */
 
     /* filled in by mcp_oauth_finish() */
-    const char *base_url;   /* issuer without a trailing slash; all endpoint URLs begin with it */
-    const char *base_path;  /* path of the issuer, "" at the root */
-    const char *origin;     /* scheme://host[:port] of the issuer */
+    const char *base_url;  /* issuer without a trailing slash; all endpoint URLs begin with it */
+    const char *base_path; /* path of the issuer, "" at the root */
+    const char *origin;    /* scheme://host[:port] of the issuer */
     const mcp_pages_t *pages;
     const char *issuer_tag; /* short hash of the issuer, in every sealed value */
     const char *scopes;     /* scopes of all resources, for the metadata */
@@ -170,7 +170,9 @@ char *mcp_clean_text(apr_pool_t *p, const char *text, apr_size_t max);
 /** What a result has for the log. */
 static inline const char *mcp_detail(const mcp_result_t *res)
 {
-    return res->log ? res->log : res->description ? res->description : "-";
+    const char *detail = res->log ? res->log : res->description;
+
+    return detail ? detail : "-";
 }
 
 typedef struct {
@@ -188,9 +190,9 @@ typedef struct {
     int client_source;        /* mcp_client_source_e, and what else the consent page says of it */
     const char *client_host;
     const char *client_uri;
-    const char *client_logo;  /* logo_uri of its document, NULL when none is shown */
-    int remember;             /* the client is one to which consent may be remembered */
-    int silent;               /* somebody's remembered consent took the place of the page */
+    const char *client_logo; /* logo_uri of its document, NULL when none is shown */
+    int remember;            /* the client is one to which consent may be remembered */
+    int silent;              /* somebody's remembered consent took the place of the page */
 } mcp_authz_t;
 
 /** May no page be shown (prompt=none)? */
@@ -200,7 +202,7 @@ static inline int mcp_authz_no_page(const mcp_authz_t *authz)
 }
 
 #define MCP_STATE_MAX 2048 /* bytes of a client's state */
-#define MCP_AUTHZ_MAX                                                                              \
+#define MCP_AUTHZ_MAX \
     2480 /* bytes of the JSON form, so that it fits into the transaction cookie with the rest */
 
 /** JSON form, with the issuer's tag; the caller owns the reference. */
@@ -397,7 +399,7 @@ typedef struct {
     mcp_upstream_request_t sent;
     const mcp_provider_t *provider;
     const char *error; /* what the provider answered instead of a code, NULL when it did not */
-    int again; /* after a challenge of the provider: there is no third attempt */
+    int again;         /* after a challenge of the provider: there is no third attempt */
 } mcp_transaction_t;
 
 /**

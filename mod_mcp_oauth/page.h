@@ -72,8 +72,8 @@ typedef enum {
     MCP_PAGE_TOO_MANY,       /* a limit is reached */
     /* these two where no client can be told, which else hears it by a redirect (RFC 6749 section
      * 4.1.2.1): the transaction is gone, or the sign-in was for a page of ours */
-    MCP_PAGE_DENIED,         /* the person, or the provider, said no */
-    MCP_PAGE_PROVIDER,       /* the provider reported an error */
+    MCP_PAGE_DENIED,   /* the person, or the provider, said no */
+    MCP_PAGE_PROVIDER, /* the provider reported an error */
     MCP_PAGE_COUNT
 } mcp_page_e;
 

@@ -38,7 +38,7 @@ typedef struct {
 
 #define MCP_ID_TOKEN_MAX 65536
 #define MCP_LOGOUT_EVENT "http://schemas.openid.net/event/backchannel-logout"
-#define MCP_LOGOUT_AGE 3600 /* seconds: an older logout token is refused, so that its jti need not be kept longer */
+#define MCP_LOGOUT_AGE 3600          /* seconds: an older logout token is refused, so that its jti need not be kept longer */
 #define MCP_TENANT_MARK "{tenantid}" /* what Entra writes into issuers that stand for many */
 
 /** Is @a text a GUID in its usual form? */

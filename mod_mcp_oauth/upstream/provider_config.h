@@ -22,8 +22,7 @@ typedef struct {
  * is, prevails. */
 typedef struct {
     const char *name;
-    const char
-        *argument; /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
+    const char *argument;           /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
     const mcp_preset_line_t *lines; /* ends with a NULL directive */
 } mcp_preset_t;
 

@@ -15,9 +15,9 @@
 
 /* Who signs people in, and how. */
 typedef enum {
-    MCP_PROVIDER_OIDC,  /* OpenID Connect: discovery, id_token */
+    MCP_PROVIDER_OIDC,   /* OpenID Connect: discovery, id_token */
     MCP_PROVIDER_OAUTH2, /* OAuth 2.0 alone: endpoints by directive, the person from an endpoint */
-    MCP_PROVIDER_HTTPD, /* whatever httpd's own modules demand at ISSUER/signin/NAME */
+    MCP_PROVIDER_HTTPD,  /* whatever httpd's own modules demand at ISSUER/signin/NAME */
 } mcp_provider_kind_e;
 
 /* MCPProviderClaim: a claim that httpd knows. */
@@ -28,39 +28,39 @@ typedef struct {
 
 /* One <MCPProvider NAME> section. Secrets are references until mcp_upstream_post_config() reads them. */
 typedef struct mcp_provider_t {
-    const char *name;            /* section's name; part of the subject */
-    mcp_provider_kind_e kind;    /* MCPProviderType */
-    ap_expr_info_t *user;   /* MCPProviderUser: of MCP_PROVIDER_HTTPD; NULL: r->user */
-    apr_array_header_t *httpd_claims; /* MCPProviderClaim: mcp_httpd_claim_t; NULL none */
-    apr_interval_time_t max_age; /* MCPProviderMaxAge: of a sign-in, however often it is refreshed; 0 no limit */
-    const char *preset;          /* MCPProviderPreset, NULL when none */
-    const char *label;           /* MCPProviderLabel: for people; default the issuer's host */
-    const char *issuer;          /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */
+    const char *name;                   /* section's name; part of the subject */
+    mcp_provider_kind_e kind;           /* MCPProviderType */
+    ap_expr_info_t *user;               /* MCPProviderUser: of MCP_PROVIDER_HTTPD; NULL: r->user */
+    apr_array_header_t *httpd_claims;   /* MCPProviderClaim: mcp_httpd_claim_t; NULL none */
+    apr_interval_time_t max_age;        /* MCPProviderMaxAge: of a sign-in, however often it is refreshed; 0 no limit */
+    const char *preset;                 /* MCPProviderPreset, NULL when none */
+    const char *label;                  /* MCPProviderLabel: for people; default the issuer's host */
+    const char *issuer;                 /* MCPProviderIssuer: discovery is at issuer + /.well-known/openid-configuration */
     const char *authorization_endpoint; /* of MCP_PROVIDER_OAUTH2 */
     const char *token_endpoint;
     const char *userinfo_endpoint;
-    const char *client_id;       /* MCPProviderClientID */
-    const char *secret_ref;      /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
-    const char *secret;          /* the value, after post_config */
-    const char *auth_method;     /* MCPProviderAuthMethod; NULL: private_key_jwt with a key or an assertion, none
-                                    without a secret, else what the provider's metadata offers */
-    mcp_credential_t credential; /* keys, certificates, assertions */
-    const char *scope;           /* MCPProviderScope: default "openid profile email offline_access" */
-    int scope_set;               /* it was written: asked for as it stands, whatever the provider's metadata says */
-    const char *token_scope;     /* MCPProviderTokenScope: NULL none, "one-resource", or scopes */
-    const char *response_mode;   /* MCPProviderResponseMode; NULL: not said */
-    apr_array_header_t *tenants; /* MCPProviderAllowTenant: const char *, NULL: the issuer is one */
-    int any_tenant;              /* MCPProviderAllowTenant any */
-    apr_table_t *auth_params;    /* MCPProviderAuthParam: added to the authorization request */
-    apr_array_header_t *claims;  /* MCPProviderClaims: names or paths of claims kept for policy (const char *) */
+    const char *client_id;              /* MCPProviderClientID */
+    const char *secret_ref;             /* MCPProviderClientSecret: file:, env:, exec:; NULL for a public client */
+    const char *secret;                 /* the value, after post_config */
+    const char *auth_method;            /* MCPProviderAuthMethod; NULL: by key or assertion, else by metadata (credential.c) */
+    mcp_credential_t credential;        /* keys, certificates, assertions */
+    const char *scope;                  /* MCPProviderScope: default "openid profile email offline_access" */
+    int scope_set;                      /* it was written: asked for as it stands, whatever the provider's metadata says */
+    const char *token_scope;            /* MCPProviderTokenScope: NULL none, "one-resource", or scopes */
+    const char *response_mode;          /* MCPProviderResponseMode; NULL: not said */
+    apr_array_header_t *tenants;        /* MCPProviderAllowTenant: const char *, NULL: the issuer is one */
+    int any_tenant;                     /* MCPProviderAllowTenant any */
+    apr_table_t *auth_params;           /* MCPProviderAuthParam: added to the authorization request */
+    apr_array_header_t *claims;         /* MCPProviderClaims: names or paths of claims kept for policy (const char *) */
     apr_array_header_t *subject_claims; /* MCPProviderSubjectClaim; NULL: sub */
-    const char *username_claim;  /* MCPProviderUsernameClaim; NULL: preferred_username, else email, else name */
-    apr_array_header_t *domains; /* MCPProviderDomains: of login hints; NULL none (const char *) */
-    const char *proxy;           /* MCPProviderProxy: NULL none */
-    const char *ca_file;         /* MCPProviderCAFile: PEM, instead of the system's */
-    const char *ca_pem;          /* its content, after post_config */
-    apr_interval_time_t timeout; /* MCPProviderTimeout: for each call, default 10 s */
-    apr_array_header_t *preset_claims, *preset_subject; /* of the preset, while the section is read */
+    const char *username_claim;         /* MCPProviderUsernameClaim; NULL: preferred_username, else email, else name */
+    apr_array_header_t *domains;        /* MCPProviderDomains: of login hints; NULL none (const char *) */
+    const char *proxy;                  /* MCPProviderProxy: NULL none */
+    const char *ca_file;                /* MCPProviderCAFile: PEM, instead of the system's */
+    const char *ca_pem;                 /* its content, after post_config */
+    apr_interval_time_t timeout;        /* MCPProviderTimeout: for each call, default 10 s */
+    apr_array_header_t *preset_claims;  /* of the preset, while the section is read */
+    apr_array_header_t *preset_subject; /* the same */
     struct mcp_provider_state_t *state; /* caches and limits of this child, after child_init */
 } mcp_provider_t;
 
@@ -89,7 +89,7 @@ typedef struct {
 
 /* What goes into an authorization request at the provider. */
 typedef struct {
-    const char *redirect_uri;  /* our callback */
+    const char *redirect_uri; /* our callback */
     const char *state;
     const char *nonce;
     const char *code_verifier; /* 43 characters or more; S256 is sent */

@@ -39,28 +39,28 @@ void mcp_gate_leave(mcp_gate_t *gate);
 /* ---- fetch.c ---- */
 
 typedef struct {
-    const char *url;              /* https, or http on loopback: nothing else is ever connected to */
-    const char *provider;         /* whose health the outcome tells of (mcp_health.h), NULL: nobody's */
-    const char *ca_pem;           /* certificates to trust instead of the system's, NULL: the system's */
-    const char *ca_file;          /* the file that they are from, for a libcurl before 7.77 (RHEL 9) */
-    const char *proxy;            /* URL of an egress proxy, NULL: none */
-    int strangers;                /* the URL is a stranger's: connect to public addresses only (AS-25) */
-    const char *accept;           /* media types; NULL: application/json */
-    const char *form;             /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
-    const char *authorization;    /* value of that header, NULL when none */
-    const char *header;           /* another line of the header, NULL when none */
-    const char *client_cert;      /* PEM text of our certificate and key, NULL: none */
+    const char *url;           /* https, or http on loopback: nothing else is ever connected to */
+    const char *provider;      /* whose health the outcome tells of (mcp_health.h), NULL: nobody's */
+    const char *ca_pem;        /* certificates to trust instead of the system's, NULL: the system's */
+    const char *ca_file;       /* the file that they are from, for a libcurl before 7.77 (RHEL 9) */
+    const char *proxy;         /* URL of an egress proxy, NULL: none */
+    int strangers;             /* the URL is a stranger's: connect to public addresses only (AS-25) */
+    const char *accept;        /* media types; NULL: application/json */
+    const char *form;          /* body of a POST (application/x-www-form-urlencoded); NULL: GET */
+    const char *authorization; /* value of that header, NULL when none */
+    const char *header;        /* another line of the header, NULL when none */
+    const char *client_cert;   /* PEM text of our certificate and key, NULL: none */
     const char *client_key;
-    apr_size_t max;               /* a longer body fails the call */
-    apr_interval_time_t timeout;  /* for the whole call */
+    apr_size_t max;              /* a longer body fails the call */
+    apr_interval_time_t timeout; /* for the whole call */
 } mcp_fetch_t;
 
 typedef struct {
     int status;
-    const char *body;             /* NUL-terminated after len bytes */
+    const char *body; /* NUL-terminated after len bytes */
     apr_size_t len;
-    const char *content_type;     /* NULL when none */
-    const char *cache_control;    /* NULL when none */
+    const char *content_type;  /* NULL when none */
+    const char *cache_control; /* NULL when none */
 } mcp_fetched_t;
 
 /** curl_global_init for as long as @a pconf lives. */
@@ -111,19 +111,19 @@ int mcp_cache_is_fresh(mcp_cache_t *cache);
 
 /* OpenID Connect Discovery 1.0 section 3, as far as we use it. */
 typedef struct {
-    const char *issuer;          /* as it calls itself; may hold MCP_TENANT_MARK */
+    const char *issuer; /* as it calls itself; may hold MCP_TENANT_MARK */
     const char *authorization_endpoint;
     const char *token_endpoint;
     const char *jwks_uri;
-    const char *scopes;          /* scopes_supported, NULL when not told */
+    const char *scopes;               /* scopes_supported, NULL when not told */
     const char *end_session_endpoint; /* OpenID Connect RP-Initiated Logout 1.0; NULL when none */
-    const char *par_endpoint;    /* pushed_authorization_request_endpoint (RFC 9126), NULL when none */
-    int par_required;            /* require_pushed_authorization_requests */
-    const char *mtls_token_endpoint; /* mtls_endpoint_aliases (RFC 8705 section 5), or the same as without */
+    const char *par_endpoint;         /* pushed_authorization_request_endpoint (RFC 9126), NULL when none */
+    int par_required;                 /* require_pushed_authorization_requests */
+    const char *mtls_token_endpoint;  /* mtls_endpoint_aliases (RFC 8705 section 5), or the same as without */
     const char *mtls_par_endpoint;
-    const char *assertion_algs;  /* token_endpoint_auth_signing_alg_values_supported as a list, NULL when not told */
-    int iss_parameter;           /* authorization_response_iss_parameter_supported (RFC 9207) */
-    int basic;                   /* client_secret_basic is taken at the token endpoint */
+    const char *assertion_algs; /* token_endpoint_auth_signing_alg_values_supported as a list, NULL when not told */
+    int iss_parameter;          /* authorization_response_iss_parameter_supported (RFC 9207) */
+    int basic;                  /* client_secret_basic is taken at the token endpoint */
 } mcp_discovery_t;
 
 mcp_parse_fn mcp_discovery_parse;
@@ -238,8 +238,8 @@ int mcp_userinfo(request_rec *r, const mcp_provider_t *provider, const char *acc
 
 /* What a child keeps of a provider. */
 typedef struct mcp_provider_state_t {
-    mcp_gate_t *gate;       /* of this provider */
-    mcp_gate_t *all;        /* of all providers together */
+    mcp_gate_t *gate; /* of this provider */
+    mcp_gate_t *all;  /* of all providers together */
     mcp_cache_t *discovery;
     mcp_cache_t *keys;
 } mcp_provider_state_t;
