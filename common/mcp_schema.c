@@ -13,6 +13,12 @@
 
 /* ---- what values are ---- */
 
+/* A double from 2^53 on has no fraction. (floor() would need a library that the modules are not linked with otherwise.) */
+static int is_whole(double real)
+{
+    return fabs(real) >= 9007199254740992.0 || real == (double)(json_int_t)real;
+}
+
 static int is_type(const json_t *value, const char *type)
 {
     if (!strcmp(type, "object")) {
@@ -28,8 +34,7 @@ static int is_type(const json_t *value, const char *type)
         return json_is_number(value);
     }
     if (!strcmp(type, "integer")) {
-        return json_is_integer(value)
-               || (json_is_real(value) && floor(json_real_value(value)) == json_real_value(value));
+        return json_is_integer(value) || (json_is_real(value) && is_whole(json_real_value(value)));
     }
     if (!strcmp(type, "boolean")) {
         return json_is_boolean(value);
