@@ -44,12 +44,17 @@ static int too_deep(const char *text, apr_size_t len, int max)
     return 0;
 }
 
+static json_t *read_slowly(const char *text, apr_size_t len, int depth, size_t flags)
+{
+    return too_deep(text, len, depth) ? NULL : json_loadb(text, len, flags, NULL);
+}
+
 static json_t *read_json(const char *text, apr_size_t len, int depth, size_t flags)
 {
     const size_t lenient = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL; /* the quick way takes neither of both */
-    json_t *json = flags & ~lenient ? NULL : mcp_json_read_fast(text, len, depth);
+    json_t *json = flags & ~lenient ? NULL : mcp_json_read_fast(text, len, depth, NULL, NULL);
 
-    return json || too_deep(text, len, depth) ? json : json_loadb(text, len, flags, NULL);
+    return json ? json : read_slowly(text, len, depth, flags);
 }
 
 json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size_t max)
@@ -70,6 +75,18 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
 json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags)
 {
     return mcp_json_own(p, read_json(text, len, depth, flags));
+}
+
+json_t *mcp_json_parse_but(apr_pool_t *p, const char *text, apr_size_t len, int depth, const char *leave,
+                           apr_array_header_t *left)
+{
+    json_t *json = mcp_json_read_fast(text, len, depth, leave, left);
+
+    if (!json) {
+        apr_array_clear(left);
+        json = read_slowly(text, len, depth, JSON_REJECT_DUPLICATES);
+    }
+    return mcp_json_own(p, json);
 }
 
 json_t *mcp_json_parse_wide(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags, int *reals)

@@ -5,6 +5,7 @@
 #define MCP_JSON_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <jansson.h>
 
 /**
@@ -18,6 +19,21 @@ json_t *mcp_json_parse(apr_pool_t *p, const char *text, apr_size_t len, apr_size
  * @return the value, released with @a p, or NULL
  */
 json_t *mcp_json_parse_any(apr_pool_t *p, const char *text, apr_size_t len, int depth, size_t flags);
+
+/* An object that was read and checked, but not made into values. */
+typedef struct {
+    const json_t *stub; /* an empty object that stands in its place */
+    const char *text;   /* in the text that was read; with both braces */
+    apr_size_t len;
+} mcp_json_left_t;
+
+/**
+ * As mcp_json_parse_any() with JSON_REJECT_DUPLICATES, but objects that are a member called @a leave may stay text: what
+ * few ask for costs less then. Their text can be parsed by mcp_json_parse_any() at the same depth and without an error.
+ * @param left  of mcp_json_left_t, empty: gets those that stay; whatever is not in it was made into values
+ */
+json_t *mcp_json_parse_but(apr_pool_t *p, const char *text, apr_size_t len, int depth, const char *leave,
+                           apr_array_header_t *left);
 
 /**
  * As mcp_json_parse_any(), and integers beyond 64 bits, which occur in schemas, are no error: all

@@ -92,7 +92,7 @@ static found_e resolve(apr_pool_t *p, json_t *json, const char *pointer, json_t 
 
 static json_t *arguments_of(const mcp_rpc_message_t *message)
 {
-    return message ? json_object_get(message->params, "arguments") : NULL;
+    return message ? mcp_rpc_arguments(message) : NULL;
 }
 
 /* ---- conditions ---- */

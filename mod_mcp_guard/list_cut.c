@@ -43,7 +43,7 @@ struct mcp_list_cut_t {
 
 static int ask(const mcp_list_cut_t *cutter, apr_size_t list, const char *name)
 {
-    mcp_rpc_message_t message = { MCP_RPC_REQUEST, NULL, MCP_TARGET_NONE, NULL, NULL, NULL, 1 };
+    mcp_rpc_message_t message = { .kind = MCP_RPC_REQUEST, .listed = 1 };
     mcp_visible_e visible;
 
     message.method = lists[list].method;

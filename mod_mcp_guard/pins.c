@@ -181,7 +181,7 @@ const char *mcp_pins_bad_arguments(apr_pool_t *p, const mcp_pins_t *pins, const 
         return NULL;
     }
     none = json_object(); /* without arguments is with none */
-    arguments = json_object_get(message->params, "arguments");
+    arguments = mcp_rpc_arguments(message);
     fits = mcp_schema_check(p, json_object_get(pin->entry, "inputSchema"), arguments ? arguments : none, &err);
     json_decref(none);
     return fits ? NULL

@@ -26,14 +26,17 @@ typedef enum {
     MCP_TARGET_PROMPT
 } mcp_rpc_target_e;
 
+typedef struct mcp_rpc_arguments_t mcp_rpc_arguments_t;
+
 typedef struct {
     mcp_rpc_kind_e kind;
     const char *method; /* NULL: a response */
     mcp_rpc_target_e target;
     const char *name; /* tool, prompt, or URI of a resource; NULL exactly when target is NONE */
     json_t *id;       /* string or integer; NULL: none */
-    json_t *params;   /* object; NULL: none */
-    int listed;       /* not sent: an entry of a list, asked for as if somebody called it (lists.c) */
+    json_t *params;   /* object; NULL: none. Its arguments: by mcp_rpc_arguments() */
+    mcp_rpc_arguments_t *arguments;
+    int listed; /* not sent: an entry of a list, asked for as if somebody called it (lists.c) */
 } mcp_rpc_message_t;
 
 typedef struct {
@@ -104,6 +107,9 @@ int mcp_rpc_forbid(request_rec *r, int code, const char *message);
 
 /** Check the text of a body. Returns 1, or 0 with *err set. Everything lives in @a p. */
 int mcp_rpc_parse(apr_pool_t *p, const char *text, apr_size_t len, mcp_rpc_t *rpc, mcp_rpc_error_t *err);
+
+/** params.arguments, which is read when it is first asked for; lives as long as the message. NULL: none. */
+json_t *mcp_rpc_arguments(const mcp_rpc_message_t *message);
 
 /** Would a careless reader of JSON take @a key for @a known: the same but for case, or for letters that fold to it? */
 int mcp_rpc_alike(const char *key, const char *known);

@@ -6,6 +6,7 @@
  * than UTF-8, names and methods that only look like one another. Knows nothing of httpd's requests: test/fuzz runs it
  * alone. */
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -18,6 +19,7 @@
 #define DEPTH_MAX 64 /* of nesting; a schema or a document may lie in arguments */
 #define BATCH_MAX 64 /* messages */
 #define METHOD_MAX 128
+#define ARGUMENTS "arguments"
 #define NAME_MAX_LEN 4096 /* a resource's URI */
 
 /* Methods that are about something with a name. */
@@ -180,6 +182,53 @@ static int find_target(mcp_rpc_message_t *message, mcp_rpc_error_t *err)
     return 1;
 }
 
+struct mcp_rpc_arguments_t {
+    apr_pool_t *pool;
+    const char *text; /* not read yet; NULL: value is what it says */
+    apr_size_t len;
+    json_t *value;
+};
+
+/* Note where params.arguments is: in its values, or still in the text. */
+static void find_arguments(apr_pool_t *p, const apr_array_header_t *left, mcp_rpc_message_t *message)
+{
+    json_t *value = json_object_get(message->params, ARGUMENTS);
+    int i;
+
+    if (!value) {
+        return;
+    }
+    message->arguments = apr_pcalloc(p, sizeof(*message->arguments));
+    message->arguments->pool = p;
+    message->arguments->value = value;
+    for (i = 0; i < left->nelts; i++) {
+        const mcp_json_left_t *one = &APR_ARRAY_IDX(left, i, mcp_json_left_t);
+
+        if (one->stub == value) {
+            message->arguments->text = one->text;
+            message->arguments->len = one->len;
+        }
+    }
+}
+
+json_t *mcp_rpc_arguments(const mcp_rpc_message_t *message)
+{
+    mcp_rpc_arguments_t *arguments = message->arguments;
+
+    if (!arguments) {
+        return NULL;
+    }
+    if (arguments->text) {
+        arguments->value =
+            mcp_json_parse_any(arguments->pool, arguments->text, arguments->len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
+        arguments->text = NULL;
+        if (!arguments->value) {
+            abort(); /* it could be read before, so memory is at its end; and no rule may take it for none */
+        }
+    }
+    return arguments->value;
+}
+
 static int parse_call(json_t *object, mcp_rpc_message_t *message, mcp_rpc_error_t *err)
 {
     message->kind = message->id ? MCP_RPC_REQUEST : MCP_RPC_NOTIFICATION;
@@ -227,7 +276,8 @@ static int parse_message(json_t *object, mcp_rpc_message_t *message, mcp_rpc_err
 
 int mcp_rpc_parse(apr_pool_t *p, const char *text, apr_size_t len, mcp_rpc_t *rpc, mcp_rpc_error_t *err)
 {
-    json_t *json = mcp_json_parse_any(p, text, len, DEPTH_MAX, JSON_REJECT_DUPLICATES);
+    apr_array_header_t *left = apr_array_make(p, 1, sizeof(mcp_json_left_t));
+    json_t *json = mcp_json_parse_but(p, text, len, DEPTH_MAX, ARGUMENTS, left);
     mcp_rpc_message_t *messages;
     size_t count = 1;
     size_t i;
@@ -250,6 +300,7 @@ int mcp_rpc_parse(apr_pool_t *p, const char *text, apr_size_t len, mcp_rpc_t *rp
             err->id = rpc->batch ? NULL : messages[i].id;
             return 0;
         }
+        find_arguments(p, left, &messages[i]);
     }
     rpc->messages = messages;
     rpc->count = (int)count;

@@ -36,6 +36,11 @@ static void check(const mcp_rpc_message_t *message, json_t *json)
         REQUIRE(name && !strcmp(name, message->name));
     }
     REQUIRE(!method || strcasecmp(method, "tools/call") || message->target == MCP_TARGET_TOOL);
+    if (method) {
+        json_t *arguments = json_object_get(json_object_get(json, "params"), "arguments");
+
+        REQUIRE(arguments ? json_equal(arguments, mcp_rpc_arguments(message)) : !mcp_rpc_arguments(message));
+    }
 }
 
 /* With the trace in it the text says what it said, and the trace. */

@@ -66,7 +66,7 @@ static const char *const everyday[] = {
 START_TEST(quick)
 {
     json_t *json = json_loads(everyday[_i], JSON_REJECT_DUPLICATES, NULL);
-    json_t *fast = mcp_json_read_fast(everyday[_i], strlen(everyday[_i]), 32);
+    json_t *fast = mcp_json_read_fast(everyday[_i], strlen(everyday[_i]), 32, NULL, NULL);
 
     ck_assert_ptr_nonnull(fast);
     ck_assert_str_eq(mcp_json_text(pool, fast), mcp_json_text(pool, json));
@@ -83,12 +83,75 @@ START_TEST(quick_leaves)
     apr_size_t i;
 
     for (i = 0; i < sizeof(left) / sizeof(*left); i++) {
-        ck_assert_msg(!mcp_json_read_fast(left[i], strlen(left[i]), 32), "%s", left[i]);
+        ck_assert_msg(!mcp_json_read_fast(left[i], strlen(left[i]), 32, NULL, NULL), "%s", left[i]);
     }
     for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        ck_assert_msg(!mcp_json_read_fast(bad[i], strlen(bad[i]), 32) || !strcmp(bad[i], "[]"), "%s", bad[i]);
+        ck_assert_msg(!mcp_json_read_fast(bad[i], strlen(bad[i]), 32, NULL, NULL) || !strcmp(bad[i], "[]"), "%s", bad[i]);
     }
-    ck_assert_ptr_null(mcp_json_read_fast(deep, strlen(deep), 32));
+    ck_assert_ptr_null(mcp_json_read_fast(deep, strlen(deep), 32, NULL, NULL));
+}
+END_TEST
+
+/* Texts with objects that are a member "a": left where the quick way reads them, and refused where they must be. */
+static const struct {
+    const char *text; /* NULL as its parts: refused */
+    const char *left; /* NULL: nothing */
+} parts[] = {
+    { "{\"a\":{}}", "{}" },
+    { "{\"p\":{\"a\": {\"b\":[1,{\"b\":-2.5},[]],\"c\":null} },\"q\":1}", "{\"b\":[1,{\"b\":-2.5},[]],\"c\":null}" },
+    { "[{\"a\":{\"a\":{\"a\":1}}}]", "{\"a\":{\"a\":1}}" },
+    { "{\"a\":{\"\xc3\xbc\":\"\xe2\x82\xac\"}}", "{\"\xc3\xbc\":\"\xe2\x82\xac\"}" },
+    { "{\"a\":[{}],\"b\":{\"b\":{}}}", NULL },
+    { "{\"b\":\"a\",\"c\":{}}", NULL },
+};
+
+static json_t *parse_but(const char *text, apr_array_header_t **left)
+{
+    *left = apr_array_make(pool, 1, sizeof(mcp_json_left_t));
+    return mcp_json_parse_but(pool, text, strlen(text), 32, "a", *left);
+}
+
+START_TEST(leaves_parts)
+{
+    apr_array_header_t *left;
+    const mcp_json_left_t *one;
+
+    ck_assert_ptr_nonnull(parse_but(parts[_i].text, &left));
+    ck_assert_int_eq(left->nelts, parts[_i].left != NULL);
+    if (parts[_i].left) {
+        one = &APR_ARRAY_IDX(left, 0, mcp_json_left_t);
+        ck_assert_str_eq(apr_pstrmemdup(pool, one->text, one->len), parts[_i].left);
+        ck_assert_uint_eq(json_object_size(one->stub), 0);
+    }
+}
+END_TEST
+
+START_TEST(refuses_in_parts)
+{
+    static const char *const texts[] = {
+        "{\"a\":{\"b\":1,\"b\":2}}", "{\"a\":{\"b\":1,\"c\":{},\"b\":2}}", "{\"a\":{\"c\":[{\"b\":1,\"b\":2}]}}",
+        "{\"a\":{\"b\":1,\"\\u0062\":2}}", "{\"a\":{},\"a\":{}}", "{\"a\":{},\"a\":1}", "{\"a\":1,\"a\":{}}",
+        "{\"a\":{\"b\":\"\xff\"}}", "{\"a\":{\"\xed\xa0\x80\":1}}", "{\"a\":{\"b\":\"\xc0\xaf\"}}", "{\"a\":{\"b\":1e999}}", "{\"a\":{\"b\":99999999999999999999}}",
+        "{\"a\":{\"b\":01}}", "{\"a\":{\"b\"}}", "{\"a\":{\"b\":1}", "{\"a\":{\"b\":[}]}", "{\"a\":{\"b\":\"\\ud800\"}}"
+    };
+    const char *many = "";
+    apr_array_header_t *left;
+    apr_size_t i;
+    int n;
+
+    for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        ck_assert_msg(!parse_but(texts[i], &left), "%s", texts[i]);
+    }
+    for (n = 0; n < 40; n++) { /* so many that they are sorted */
+        many = apr_psprintf(pool, "%s\"k%d\":%d,", many, n * 7 % 40, n);
+        ck_assert_ptr_nonnull(parse_but(apr_pstrcat(pool, "{\"a\":{", many, "\"z\":0}}", NULL), &left));
+        ck_assert_int_eq(left->nelts, 1);
+        ck_assert_ptr_null(parse_but(apr_pstrcat(pool, "{\"a\":{", many, "\"k0\":0}}", NULL), &left));
+    }
+    /* as deep as the whole may be, and no deeper */
+    ck_assert_ptr_nonnull(parse_but(apr_pstrcat(pool, "{\"a\":{\"b\":", repeat("[", 30), repeat("]", 30), "}}", NULL), &left));
+    ck_assert_int_eq(left->nelts, 1);
+    ck_assert_ptr_null(parse_but(apr_pstrcat(pool, "{\"a\":{\"b\":", repeat("[", 31), repeat("]", 31), "}}", NULL), &left));
 }
 END_TEST
 #endif
@@ -173,6 +236,8 @@ Suite *suite_json(void)
 #ifdef HAVE_YAJL
     tcase_add_loop_test(test, quick, 0, sizeof(everyday) / sizeof(*everyday));
     tcase_add_test(test, quick_leaves);
+    tcase_add_loop_test(test, leaves_parts, 0, (int)(sizeof(parts) / sizeof(*parts)));
+    tcase_add_test(test, refuses_in_parts);
 #endif
     tcase_add_test(test, limits);
     tcase_add_test(test, strings);
