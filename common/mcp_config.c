@@ -489,6 +489,11 @@ void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild)
     mcp_audit_child_init(pchild);
 }
 
+int mcp_is_config_test(void)
+{
+    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+}
+
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
 {

@@ -124,6 +124,12 @@ void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild);
 const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
 
 /**
+ * Does `httpd -t` ask, after which nothing starts? Only then are secrets read in check_config: a start reads them in
+ * post_config, once, since exec: may be slow or have a price.
+ */
+int mcp_is_config_test(void);
+
+/**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
  * open the store, the audit log, the metrics and the export of traces. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
  */

@@ -74,6 +74,17 @@ const char *mcp_secret_check(apr_pool_t *p, const char *ref)
     return "a secret is given by reference: file:/path, env:NAME or exec:command";
 }
 
+static const char *is_empty(apr_pool_t *p, const char *ref)
+{
+    if (!strncmp(ref, "file:", 5)) {
+        return apr_psprintf(p, "secret file %s is empty: write the secret into it", ref + 5);
+    }
+    if (!strncmp(ref, "env:", 4)) {
+        return apr_psprintf(p, "environment variable %s is empty: set it where httpd is started, as in envvars", ref + 4);
+    }
+    return apr_psprintf(p, "%s prints nothing: it has to print the secret on its standard output", ref);
+}
+
 /* Cut the line ends off, and refuse what no header and no form could carry. */
 static const char *finish(apr_pool_t *p, const char *ref, char *text, const char **value)
 {
@@ -83,7 +94,7 @@ static const char *finish(apr_pool_t *p, const char *ref, char *text, const char
         text[--len] = '\0';
     }
     if (!len) {
-        return apr_psprintf(p, "%s gives an empty secret", ref);
+        return is_empty(p, ref);
     }
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c < 0x20 || *c == 0x7f) {
@@ -146,7 +157,7 @@ static const char *load(apr_pool_t *p, const char *ref, char **text)
     }
     env = getenv(ref + 4);
     if (!env) {
-        return apr_psprintf(p, "environment variable %s is not set", ref + 4);
+        return apr_psprintf(p, "environment variable %s is not set: set it where httpd is started, as in envvars", ref + 4);
     }
     apr_cpystrn(*text, env, MCP_SECRET_MAX + 1);
     return NULL;
@@ -167,6 +178,9 @@ const char *mcp_secret_load_pem(apr_pool_t *p, const char *ref, const char **val
 
     if (error) {
         return error;
+    }
+    if (!text[strspn(text, " \t\r\n")]) {
+        return is_empty(p, ref);
     }
     if (!strstr(text, "-----BEGIN ")) {
         return apr_psprintf(p, "%s gives nothing in PEM form", ref);

@@ -8,7 +8,10 @@
 
 #define MCP_SECRET_MAX 65536
 
-/** Check the form of a reference (and that a named file exists and is private) at configuration time. NULL or why not. */
+/**
+ * Check the form of a reference (and that a named file exists and is private) where its directive stands. NULL or why not.
+ * What is behind it is read at start, and by configtest (mcp_is_config_test()).
+ */
 const char *mcp_secret_check(apr_pool_t *p, const char *ref);
 
 /**

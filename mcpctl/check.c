@@ -56,12 +56,27 @@ static int start(apr_pool_t *p, const char *program, int argc, const char *const
     return ends[0];
 }
 
-/* A line of the modules is a finding, any other one httpd's. */
+/* What the modules themselves warn of in a configuration test: the text behind `[mcp_guard:warn] [pid 1:tid 2] `, or NULL. */
+static const char *warning_of(const char *line)
+{
+    const char *text = strstr(line, "[mcp_guard:warn] ");
+
+    text = text ? text : strstr(line, "[mcp_oauth:warn] ");
+    text = text ? strstr(text, "] MCP0") : NULL;
+    return text ? text + 2 : NULL;
+}
+
+/* A line of the lint, or a warning of the modules, is a finding, any other one httpd's. */
 static void take(check_t *check, char *line)
 {
-    char *last, *level = NULL, *where = NULL, *text = NULL;
+    const char *level = NULL, *where = NULL, *text;
+    char *last;
 
     line[strcspn(line, "\n")] = '\0';
+    if ((text = warning_of(line))) {
+        level = "warning";
+        where = "-";
+    }
     if (!strncmp(line, MCP_LINT_MARK "\t", sizeof(MCP_LINT_MARK))) {
         level = apr_strtok(line + sizeof(MCP_LINT_MARK), "\t", &last);
         where = level ? apr_strtok(NULL, "\t", &last) : NULL;

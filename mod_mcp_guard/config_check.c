@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "mcp_log.h"
 #include "mcp_secret.h"
+#include "mcp_signing.h"
 
 APLOG_USE_MODULE(mcp_guard);
 
@@ -186,9 +187,8 @@ int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
     return check_headers(main_server, ptemp);
 }
 
-apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
+static apr_status_t read_keys(server_rec *main_server, apr_pool_t *pconf)
 {
-    server_rec *s;
     int i;
 
     for (i = 0; i < mcp_guard_collected.keys->nelts; i++) {
@@ -214,6 +214,28 @@ apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
             return APR_EGENERAL;
         }
         key->len = strlen(key->value);
+    }
+    return APR_SUCCESS;
+}
+
+int mcp_guard_config_test(server_rec *main_server, apr_pool_t *pconf)
+{
+    if (!mcp_is_config_test() || !mcp_guard_in_use(main_server)) {
+        return OK;
+    }
+    return read_keys(main_server, pconf) == APR_SUCCESS
+                   && mcp_signing_open(shared_of(main_server)->signing, main_server, pconf) == APR_SUCCESS
+               ? OK
+               : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf)
+{
+    server_rec *s;
+    apr_status_t rv = read_keys(main_server, pconf);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     for (s = main_server; s; s = s->next) {
         mcp_guard_server_t *conf = ap_get_module_config(s->module_config, &mcp_guard_module);

@@ -195,6 +195,12 @@ int mcp_guard_in_use(server_rec *main_server);
 /** check_config, which configtest runs too: what guarded locations need. OK or an HTTP status. */
 int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp);
 
+/**
+ * Under configtest: read the secrets, too, which start-up would stumble over. In pconf, as backend keys stay in what was
+ * configured. OK or an HTTP status; errors are logged.
+ */
+int mcp_guard_config_test(server_rec *main_server, apr_pool_t *pconf);
+
 /** Read backend keys, tie MCPGuardResource to MCPResource, complete origins. Errors are logged. */
 apr_status_t mcp_guard_config_finish(server_rec *main_server, apr_pool_t *pconf);
 

@@ -60,8 +60,11 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    int status;
+
     mcp_pins_check_config(s, ptemp);
-    return mcp_guard_config_check(s, ptemp);
+    status = mcp_guard_config_check(s, ptemp);
+    return status == OK ? mcp_guard_config_test(s, pconf) : status;
 }
 
 /* As root, before the children exist. */

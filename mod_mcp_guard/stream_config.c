@@ -11,6 +11,7 @@
 #include <http_core.h>
 #include <http_log.h>
 
+#include "guard.h"
 #include "mcp_log.h"
 #include "stream_impl.h"
 
@@ -199,21 +200,36 @@ static int cap_by_factor(int threads, double factor)
     return cap > CHILD_WISHED ? CHILD_WISHED : (int)cap;
 }
 
-static void check_http2(server_rec *s)
+/* Has this host a guarded location, of its own or of the main server? */
+static int serves_mcp(const server_rec *s, const server_rec *main_server)
 {
-    for (; s; s = s->next) {
+    const apr_array_header_t *guarded = mcp_guard_collected.guarded;
+
+    for (int i = 0; i < guarded->nelts; i++) {
+        const server_rec *host = APR_ARRAY_IDX(guarded, i, mcp_guarded_place_t).server;
+
+        if (host == s || host == main_server) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_http2(server_rec *main_server)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
         const core_server_config *core = ap_get_core_module_config(s->module_config);
         int i;
 
-        for (i = 0; core->protocols && i < core->protocols->nelts; i++) {
+        for (i = 0; serves_mcp(s, main_server) && core->protocols && i < core->protocols->nelts; i++) {
             const char *protocol = APR_ARRAY_IDX(core->protocols, i, const char *);
 
             if (protocol[0] == 'h' && protocol[1] == '2') {
                 ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                              MCP_LOG(0510) "Protocols %s: mod_http2 answers few event streams of a connection at a "
                                            "time and each holds a worker; set Protocols http/1.1 on hosts that serve "
-                                           "MCP",
-                             protocol);
+                                           "MCP (%s)",
+                             protocol, s->server_hostname ? s->server_hostname : "server");
                 break;
             }
         }

@@ -96,6 +96,19 @@ void mcp_clients_child_init(apr_pool_t *pchild)
     mcp_client_logos_child_init(pchild);
 }
 
+apr_status_t mcp_clients_read_secrets(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf)
+{
+    if (conf->registration == MCP_REGISTRATION_TOKEN && !conf->registration_token) {
+        const char *err = mcp_secret_load(pconf, conf->registration_ref, &conf->registration_token);
+
+        if (err) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, MCP_LOG(0290) "MCPOAuthRegistration: %s", err);
+            return APR_EGENERAL;
+        }
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf)
 {
     if (conf->metadata < 0) {
@@ -104,13 +117,8 @@ apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, ap
     if (conf->registration < 0) {
         conf->registration = MCP_REGISTRATION_OPEN;
     }
-    if (conf->registration == MCP_REGISTRATION_TOKEN) {
-        const char *err = mcp_secret_load(pconf, conf->registration_ref, &conf->registration_token);
-
-        if (err) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, MCP_LOG(0290) "clients: %s", err);
-            return APR_EGENERAL;
-        }
+    if (mcp_clients_read_secrets(conf, s, pconf) != APR_SUCCESS) {
+        return APR_EGENERAL;
     }
     return mcp_clients_limit_post_config(conf, s, pconf);
 }

@@ -93,6 +93,9 @@ const char *mcp_clients_check(apr_pool_t *p, const mcp_clients_conf_t *conf);
 /** Is one <MCPOAuthClient> complete? NULL, or what to mend. */
 const char *mcp_client_check(apr_pool_t *p, const mcp_client_t *client);
 
+/** Read the secret that MCPOAuthRegistration names, once; for configtest as well. Errors are logged. */
+apr_status_t mcp_clients_read_secrets(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf);
+
 /** post_config duty: defaults, the secret that is named, and the limits. Errors are logged. */
 apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, apr_pool_t *pconf);
 

@@ -19,6 +19,7 @@
 #include "mcp_lint.h"
 #include "mcp_log.h"
 #include "mcp_metrics.h"
+#include "mcp_signing.h"
 #include "mcp_span.h"
 #include "mcp_status.h"
 
@@ -227,6 +228,23 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return mcp_shared_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* What start-up would stumble over: on a graceful restart that ends the server, so configtest has to find it. */
+static int test_secrets(server_rec *main_server, apr_pool_t *pconf)
+{
+    for (server_rec *s = main_server; s; s = s->next) {
+        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
+        const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
+
+        if (conf->enabled
+            && (mcp_clients_read_secrets(conf->clients, s, pconf) != APR_SUCCESS
+                || mcp_upstream_read_secrets(conf->providers, s, pconf) != APR_SUCCESS
+                || mcp_signing_open(global->shared->signing, s, pconf) != APR_SUCCESS)) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
 /* Also run by configtest, so that what is missing is named before a restart. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -248,7 +266,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
-    return OK;
+    return mcp_is_config_test() ? test_secrets(first, pconf) : OK;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,

@@ -4,6 +4,7 @@
 #include "upstream_impl.h"
 
 #include <ap_mpm.h>
+#include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
 
@@ -37,6 +38,33 @@ static apr_status_t complain(server_rec *s, const mcp_provider_t *provider, cons
     return APR_EGENERAL;
 }
 
+apr_status_t mcp_upstream_read_secrets(const apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf)
+{
+    for (int i = 0; i < providers->nelts; i++) {
+        mcp_provider_t *provider = APR_ARRAY_IDX(providers, i, mcp_provider_t *);
+        const char *why = NULL;
+
+        if (provider->ready) {
+            continue;
+        }
+        if (provider->secret_ref) {
+            why = mcp_secret_load(pconf, provider->secret_ref, &provider->secret);
+            why = why ? apr_pstrcat(pconf, "MCPProviderClientSecret: ", why, NULL) : NULL;
+        }
+        if (!why) {
+            why = mcp_credential_load(pconf, &provider->credential, s, provider->name);
+        }
+        if (!why && provider->ca_file) {
+            why = mcp_provider_read_ca(pconf, provider->ca_file, &provider->ca_pem);
+        }
+        if (why) {
+            return complain(s, provider, why);
+        }
+        provider->ready = 1;
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf)
 {
     if (!all_providers) {
@@ -49,9 +77,11 @@ apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec 
         all_providers = apr_array_make(pconf, 4, sizeof(mcp_provider_t *));
         apr_pool_cleanup_register(pconf, NULL, forget_providers, apr_pool_cleanup_null);
     }
+    if (mcp_upstream_read_secrets(providers, s, pconf) != APR_SUCCESS) {
+        return APR_EGENERAL;
+    }
     for (int i = 0; i < providers->nelts; i++) {
         mcp_provider_t *provider = APR_ARRAY_IDX(providers, i, mcp_provider_t *);
-        const char *why = NULL;
         int known = 0;
 
         for (int k = 0; k < all_providers->nelts; k++) {
@@ -59,18 +89,6 @@ apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec 
         }
         if (known) {
             continue;
-        }
-        if (provider->secret_ref) {
-            why = mcp_secret_load(pconf, provider->secret_ref, &provider->secret);
-        }
-        if (!why) {
-            why = mcp_credential_load(pconf, &provider->credential, s, provider->name);
-        }
-        if (!why && provider->ca_file) {
-            why = mcp_provider_read_ca(pconf, provider->ca_file, &provider->ca_pem);
-        }
-        if (why) {
-            return complain(s, provider, why);
         }
         APR_ARRAY_PUSH(all_providers, mcp_provider_t *) = provider;
         if (provider->kind != MCP_PROVIDER_HTTPD) { /* that one is this server itself */

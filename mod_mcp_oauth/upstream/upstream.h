@@ -61,6 +61,7 @@ typedef struct mcp_provider_t {
     apr_interval_time_t timeout;        /* MCPProviderTimeout: for each call, default 10 s */
     apr_array_header_t *preset_claims;  /* of the preset, while the section is read */
     apr_array_header_t *preset_subject; /* the same */
+    int ready;                          /* secrets, keys and certificates have been read */
     struct mcp_provider_state_t *state; /* caches and limits of this child, after child_init */
 } mcp_provider_t;
 
@@ -97,6 +98,9 @@ typedef struct {
     const char *login_hint;    /* NULL or to be passed on */
     const char *claims;        /* NULL, or a challenge's (OpenID Connect Core 5.5) */
 } mcp_upstream_request_t;
+
+/** Read what sections name by reference or as files, once for each section; for configtest as well. Errors are logged. */
+apr_status_t mcp_upstream_read_secrets(const apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf);
 
 /** pre_config/post_config duty: curl_global_init once, secrets read, sections checked. Errors are logged. */
 apr_status_t mcp_upstream_post_config(apr_array_header_t *providers, server_rec *s, apr_pool_t *pconf);

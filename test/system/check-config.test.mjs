@@ -14,7 +14,10 @@ suite('check-config', {
     backend: false,
     provider: false,
     start: false,
-    httpd: { modules: ['ssl', 'dumpio'] },
+    httpd: {
+        modules: ['ssl', 'dumpio', 'cache', 'remoteip', 'log_forensic', 'http2'],
+        mpm: 'ServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMaxSpareThreads 100\nAsyncRequestWorkerFactor 2000',
+    },
 }, async (it, world) => {
     const check = async (site, options = []) => {
         await world.httpd.configure(site);
@@ -31,6 +34,31 @@ ${location('SetHandler mcp-ready\nRequire all granted').replace('/inner', '/read
         assert.equal(out, '0 errors, 0 warnings\n');
     });
 
+    await it('has nothing to say of an estate beside it that is in order', async () => {
+        const { out, err } = await check(`${defaultSite(world)}
+RemoteIPHeader X-Forwarded-For
+RemoteIPInternalProxy 192.0.2.1
+CacheEnable disk /
+<Location /mcp>
+CacheDisable on
+</Location>
+<Location /echo>
+CacheDisable on
+</Location>
+Listen 0.0.0.0:2
+ProxyPass /app/ http://127.0.0.1:3/
+ProxyPass /echo/part ${world.echo.url}/backend
+LogFormat "%h \\"%r\\" %{Referer}i" other
+CustomLog logs/some other env=!secret
+${location('SetHandler server-status\nRequire ip 127.0.0.1').replace('/inner', '/echo/status')}
+<VirtualHost 127.0.0.1:3>
+MCPOAuth Off
+CustomLog logs/other other
+MCPStreamLimit person 1000
+</VirtualHost>`);
+        assert.equal(out, '0 errors, 0 warnings\n', out + err);
+    });
+
     const cases = [
         ['an open administration location', 'error', location('SetHandler mcp-admin'), /SetHandler mcp-admin without a Require .*Add, for example/],
         ['one that is open by its Require', 'error', location('SetHandler "mcp-admin"\nRequire all granted'), /SetHandler mcp-admin/],
@@ -44,6 +72,19 @@ ${location('SetHandler mcp-ready\nRequire all granted').replace('/inner', '/read
         ['any web page with cookies', 'error', 'Header always set Access-Control-Allow-Origin "*"\nHeader always set Access-Control-Allow-Credentials true', /Access-Control-Allow-Credentials/],
         ['tokens in the access log', 'error', 'LogFormat "%h %{Authorization}i" mine', /%\{Authorization\}i writes/],
         ['tokens in the error log', 'error', 'DumpIOInput On', /DumpIOInput/],
+        ['all headers in a log', 'error', 'ForensicLog logs/forensic', /ForensicLog writes .*Take the line out/],
+        ['queries in the access log', 'warning', 'LogFormat "%h \\"%r\\"" mine\nCustomLog logs/mine mine', /its format has %r, .*Write %m %U %H instead/],
+        ['queries by another letter', 'warning', 'CustomLog logs/mine "%h %{Referer}i %U%<q"', /its format has %<q, /],
+        ['codes of redirects', 'warning', 'CustomLog logs/mine "%h %{Location}o"', /%\{Location\}o: the codes/],
+        ['an inner page for whoever has a token', 'error', '<Location /echo/status>\nSetHandler server-status\nRequire valid-user\n</Location>', /below the guarded \/echo: .*a path of its own/],
+        ['a second way to an MCP server', 'error', () => `ProxyPass /raw/ ${world.echo.url}/`, /^\/raw\/mcp leads to http:\S+ without a token, which \/mcp guards/],
+        ['a cache in front of the guard', 'warning', 'CacheEnable disk /echo', /CacheEnable covers the guarded \/echo: .*CacheDisable on/],
+        ['addresses that anybody chooses', 'error', 'RemoteIPHeader X-Forwarded-For', /RemoteIPHeader is believed .*RemoteIPInternalProxy/],
+        ['https that nobody speaks', 'warning', 'MCPIssuer https://mcp.example.com\nListen 0.0.0.0:2', /no host here speaks TLS.*SSLEngine On/],
+        ['more streams than workers', 'warning', 'MCPStreamRelay Off\nMCPStreamLimit server 100', /MCPStreamLimit server 100: .*\(MCPStreamRelay Off\), and there are 100\. Set MaxRequestWorkers/],
+        ['no room after a graceful restart', 'warning', 'ServerLimit 4', /ServerLimit 4 is no more .*Set ServerLimit 8/],
+        ['HTTP/2 in front of streams', 'warning', 'Protocols h2c http/1.1', /^MCP0510: Protocols h2c: .*set Protocols http\/1\.1 .*\(127\.0\.0\.1\)/],
+        ['children that are sent away', 'warning', 'MaxSpareThreads 75', /^MCP0511: MaxSpareThreads 75: .*set MaxSpareThreads 100/],
         ['endless registration', 'error', 'MCPOAuthLimit register none', /MCPOAuthLimit register none/],
         ['short backends', 'warning', 'ProxyTimeout 5', /ProxyTimeout 5/],
         ['no keep-alive', 'warning', 'KeepAlive Off', /KeepAlive Off/],
@@ -57,7 +98,7 @@ ${location('SetHandler mcp-ready\nRequire all granted').replace('/inner', '/read
             assert.equal(findings.length, 1, out);
             assert.equal(findings[0].level, level);
             assert.match(findings[0].text, pattern);
-            assert.match(findings[0].where, /httpd\.conf:\d+$/);
+            assert.match(findings[0].where, /^(MCP0|ServerLimit)/.test(findings[0].text) ? /^-$/ : /httpd\.conf:\d+$/);
             assert.equal(code, level === 'error' ? 1 : 0);
         });
     }

@@ -633,6 +633,9 @@ test('configtest refuses what is not safe, and names the directive and the mend 
     const empty = await world.httpd.file('conf/no-keys', '# none\n');
     const weak = await world.httpd.file('conf/weak-keys', `k1 ${Buffer.alloc(32).toString('base64')}\n`);
     const double = await world.httpd.file('conf/double-keys', ['k1', 'k1'].map((kid) => `${kid} ${Buffer.from(Array.from({ length: 32 }, () => Math.floor(Math.random() * 256))).toString('base64')}\n`).join(''));
+    const blank = await world.httpd.file('conf/empty-secret', '\n');
+    process.env.MCP_TEST_EMPTY = '';
+    t.after(() => { delete process.env.MCP_TEST_EMPTY; });
     const bad = {
         'no key file': [{ keys: undefined }, /MCPKeyFile/], 'a key file that is not there': [{ keys: 'MCPKeyFile /nowhere/keys' }, /MCPKeyFile|\/nowhere\/keys/],
         'a store that is none': [{ store: 'MCPStore postgres' }, /MCPStore/], 'memcache without a server': [{ store: 'MCPStore memcache' }, /MCPStore/],
@@ -645,6 +648,22 @@ test('configtest refuses what is not safe, and names the directive and the mend 
         'a secret in clear': [{ provider: '<MCPProvider p>\nMCPProviderIssuer https://login.example.com\nMCPProviderClientID x\nMCPProviderClientSecret hunter2\n</MCPProvider>' }, /file:|env:|exec:/],
         'a backend key in clear': [{ location: '<Location /mcp>\nAuthType MCP\nRequire valid-user\nMCPGuardBackendKey x-functions-key hunter2\n</Location>' }, /file:|env:|exec:/],
         'a backend key whose file is not there': [{ location: '<Location /mcp>\nAuthType MCP\nRequire valid-user\nMCPGuardBackendKey x-functions-key file:/nowhere\n</Location>' }, /\/nowhere/],
+        ...Object.fromEntries([
+            ['an empty file', 'file:/empty', /secret file \S+empty-secret is empty: write the secret into it/],
+            ['an empty variable', 'env:MCP_TEST_EMPTY', /variable MCP_TEST_EMPTY is empty: set it where httpd is started/],
+            ['a variable that is not set', 'env:MCP_TEST_NOT_SET', /variable MCP_TEST_NOT_SET is not set: set it where/],
+            ['a command that prints nothing', 'exec:true', /exec:true prints nothing: it has to print the secret/],
+        ].flatMap(([what, ref, mend]) => {
+            const from = ref === 'file:/empty' ? `file:${blank}` : ref;
+            const after = (directive) => new RegExp(`${directive}.*${mend.source}`);
+            return [
+                [`a backend key from ${what}`, [{ location: `<Location /mcp>\nAuthType MCP\nRequire valid-user\nMCPGuardBackendKey x-functions-key ${from}\n</Location>` }, after('MCPGuardBackendKey')]],
+                [`a client secret from ${what}`, [{ provider: `<MCPProvider p>\nMCPProviderIssuer https://login.example.com\nMCPProviderClientID x\nMCPProviderClientSecret ${from}\n</MCPProvider>` }, after('<MCPProvider p>.*MCPProviderClientSecret')]],
+                [`a signing key from ${what}`, [{ more: `MCPSigningKey ${from}` }, after('MCPSigningKey')]],
+                [`a registration token from ${what}`, [{ more: `MCPOAuthRegistration token ${from}` }, after('MCPOAuthRegistration')]],
+            ];
+        })),
+        'a provider\'s key that is none': [{ provider: `<MCPProvider p>\nMCPProviderIssuer https://login.example.com\nMCPProviderClientID x\nMCPProviderClientKey file:${short}\n</MCPProvider>` }, /<MCPProvider p>.*MCPProviderClientKey.*PEM/],
         'a guarded location without a resource': [{ location: '<Location /elsewhere>\nAuthType MCP\nRequire valid-user\n</Location>' }, /MCPResource/],
         'a bad lifetime': [{ more: 'MCPOAuthAccessLifetime soon' }, /MCPOAuthAccessLifetime/], 'a bad origin': [{ more: 'MCPAllowOrigin app.example' }, /MCPAllowOrigin/],
         'a bad cache time': [{ more: 'MCPSessionCache yes' }, /MCPSessionCache/], 'a dangerous scheme': [{ more: 'MCPOAuthRedirectSchemes javascript' }, /MCPOAuthRedirectSchemes/],

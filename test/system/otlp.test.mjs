@@ -136,7 +136,8 @@ test('it never grows without bound: with a full queue it stops reading, and ends
         await sleep(200);
         return unsent > 0 && unsent === otlp.child.stdin.writableLength;
     }, 'it reads no more');
-    assert.ok(await rss(otlp) - before < 8192, `${before} KB, then ${await rss(otlp)}`);
+    // AddressSanitizer puts room around each piece, and keeps for a while what was freed; all that was sent is 41 MB
+    assert.ok(await rss(otlp) - before < (process.env.MCP_ASAN_LOG ? 32_768 : 8192), `${before} KB, then ${await rss(otlp)}`);
     otlp.child.stdin.destroy();
     await otlp.done({ ms: 12_000 });
     assert.match(otlp.stderr, /ending; 1\d\d\d spans were lost/);
