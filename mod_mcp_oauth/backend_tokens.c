@@ -92,7 +92,7 @@ static int other_is_done(void *work, mcp_result_t *res, int *rc)
     return *rc != OK;
 }
 
-static int call_other(void *work, mcp_result_t *res)
+static int call_other(void *work, const mcp_lease_t *lease, mcp_result_t *res)
 {
     other_t *o = work;
     const mcp_tokens_t *t = o->own.t;
@@ -101,6 +101,7 @@ static int call_other(void *work, mcp_result_t *res)
     mcp_identity_t got = { 0 };
     int rc;
 
+    o->own.lease = lease;
     if (want->by == MCP_TOKEN_REFRESH) {
         rc = own->refresh_token ? mcp_upstream_refresh(t->r, t->provider, own->refresh_token,
                                                        t->subject, want, mcp_renewal_keep, &o->own, &got, res)

@@ -9,6 +9,7 @@
 
 #include "mcp_form.h"
 #include "mcp_json.h"
+#include "mcp_lease.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
 #include "upstream/id_token.h"
@@ -16,6 +17,8 @@
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #define ASSERTION_LIFE apr_time_from_sec(600)
 #define KEYS_AGAIN apr_time_from_sec(30)
+#define LOCKS 16 /* of a client */
+#define LOCK_WAIT apr_time_from_sec(3)
 
 /* What a request says about its client, each at most once. */
 typedef struct {
@@ -129,28 +132,56 @@ static mcp_jwks_t *client_keys(request_rec *r, const mcp_oauth_conf_t *conf,
     return keys;
 }
 
+/*
+ * Note that an assertion was used. To look and to write are two things, and another process or host may look in between:
+ * both are done under a lock. It is of one in LOCKS of the client's assertions, for a lock that is new takes a while and
+ * one for all would be a queue.
+ * @return APR_SUCCESS for one caller, APR_EEXIST for all others, or MCP_EDOWN
+ */
+static apr_status_t note_use(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client, const char *jti)
+{
+    const char *id = apr_pstrcat(r->pool, "jti ", client->key, " ", jti, NULL), *lock;
+    unsigned char digest[MCP_SHA256_LEN], *data;
+    mcp_lease_t lease;
+    apr_status_t rv;
+    apr_size_t len;
+
+    mcp_sha256(jti, strlen(jti), digest);
+    lock = apr_psprintf(r->pool, "jti %s %d", client->key, digest[0] % LOCKS);
+    rv = mcp_lease_take(conf->store, lock, strlen(lock), LOCK_WAIT, &lease, r->pool);
+    if (rv != APR_SUCCESS) {
+        return MCP_EDOWN;
+    }
+    rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, id, strlen(id), &data, &len, r->pool);
+    if (rv == APR_SUCCESS) {
+        rv = APR_EEXIST;
+    }
+    else if (rv == APR_NOTFOUND) {
+        rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, id, strlen(id),
+                           apr_time_now() + ASSERTION_LIFE + apr_time_from_sec(MCP_ID_TOKEN_SKEW),
+                           "1", 1, r->pool);
+        if (rv != APR_SUCCESS || !mcp_lease_holds(&lease)) {
+            rv = MCP_EDOWN; /* or held up for so long that others may have looked meanwhile */
+        }
+    }
+    mcp_lease_give(&lease, r->pool);
+    return rv;
+}
+
 /* An assertion counts once. Remembered only after its signature was found good, so strangers cannot
  * fill the store. */
 static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
                        const json_t *claims, mcp_result_t *res)
 {
-    const char *jti = mcp_json_str(claims, "jti"), *id;
-    unsigned char *data;
-    apr_size_t len;
+    const char *jti = mcp_json_str(claims, "jti");
     apr_status_t rv;
 
     if (!jti) {
         return refuse(res, "the assertion has no jti", NULL);
     }
-    id = apr_pstrcat(r->pool, "jti ", client->key, " ", jti, NULL);
-    rv = mcp_store_get(conf->store, MCP_KIND_TRANSACTION, id, strlen(id), &data, &len, r->pool);
-    if (rv == APR_SUCCESS) {
+    rv = note_use(r, conf, client, jti);
+    if (rv == APR_EEXIST) {
         return refuse(res, "the assertion was used before", NULL);
-    }
-    if (rv == APR_NOTFOUND) {
-        rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, id, strlen(id),
-                           apr_time_now() + ASSERTION_LIFE + apr_time_from_sec(MCP_ID_TOKEN_SKEW),
-                           "1", 1, r->pool);
     }
     return rv == APR_SUCCESS
                ? OK

@@ -18,8 +18,7 @@
  *         `-- none, GRANT not newer       the winner died: one of the waiting takes its place
  */
 
-#include "oauth.h"
-
+#include "refresh_turn.h"
 #include "upstream_tokens.h"
 
 #include <apr_strings.h>
@@ -36,76 +35,15 @@ APLOG_USE_MODULE(mcp_oauth);
 #define POLL apr_time_from_msec(20)
 #define AHEAD apr_time_from_sec(60) /* the provider's token is renewed this long before it expires */
 #define WAIT_MAX apr_time_from_sec(3)
-#define SETTLE apr_time_from_msec(50) /* longer than two writes to the store take */
-#define CLAIM_LIFETIME apr_time_from_sec(3)
-#define PENDING_LIFETIME apr_time_from_sec(30)
+#define STORE_ALONE apr_time_from_sec(5) /* a rotation for which no provider is asked */
 
-typedef struct {
-    request_rec *r;
-    mcp_oauth_conf_t *conf;
-    mcp_refresh_t token;
-    const char *scope;                    /* of the new access token */
-    unsigned char ticket[MCP_TICKET_LEN]; /* of the presented generation */
-} refresh_t;
-
-typedef enum { SUCCESSOR_NONE,
-               SUCCESSOR_PENDING,
-               SUCCESSOR_READY,
-               SUCCESSOR_DOWN } successor_e;
-
-static int invalid_grant(const refresh_t *x, const char *why)
+static int invalid_grant(const mcp_turn_t *x, const char *why)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r, MCP_LOG(0271) "refresh of client=%s refused: %s",
                   x->token.grant.client_key, why);
     mcp_event_grant(x->r, MCP_EVENT_REFRESH, "invalid_grant", why, &x->token.grant);
     return mcp_send_oauth_error(x->r, HTTP_BAD_REQUEST, "invalid_grant",
                                 "the refresh token is not valid any more");
-}
-
-/* ---- successors ---- */
-
-static void put_successor(const refresh_t *x, json_t *answer, apr_interval_time_t lifetime)
-{
-    apr_time_t now = apr_time_now();
-    json_t *json = mcp_json_own(x->r->pool, json_object());
-    const char *text;
-
-    json_object_set_new(json, "t", json_integer(apr_time_sec(now)));
-    if (answer) {
-        json_object_set(json, "a", answer);
-    }
-    text = mcp_json_text(x->r->pool, json);
-    mcp_store_put(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, now + lifetime,
-                  text, strlen(text), x->r->pool);
-}
-
-static void drop_successor(const refresh_t *x)
-{
-    mcp_store_remove(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, x->r->pool);
-}
-
-static successor_e get_successor(const refresh_t *x, json_t **answer)
-{
-    json_t *json;
-    unsigned char *data;
-    apr_status_t rv;
-    apr_size_t len;
-    json_int_t age, left;
-
-    rv = mcp_store_get(x->conf->store, MCP_KIND_SUCCESSOR, x->ticket, MCP_TICKET_LEN, &data, &len,
-                       x->r->pool);
-    if (rv != APR_SUCCESS) {
-        return rv == MCP_EDOWN ? SUCCESSOR_DOWN : SUCCESSOR_NONE;
-    }
-    json = mcp_json_parse(x->r->pool, (const char *)data, len, len);
-    *answer = json ? json_object_get(json, "a") : NULL;
-    if (!json_is_object(*answer)) {
-        return SUCCESSOR_PENDING;
-    }
-    age = apr_time_sec(apr_time_now()) - mcp_json_int(json, "t", 0);
-    left = mcp_json_int(*answer, "expires_in", 0) - age;
-    json_object_set_new(*answer, "expires_in", json_integer(left > 0 ? left : 0));
-    return SUCCESSOR_READY;
 }
 
 /* ---- the provider ---- */
@@ -116,7 +54,7 @@ static successor_e get_successor(const refresh_t *x, json_t **answer)
  * then, with the claims of the last refresh that brought some.
  * @return OK, HTTP_UNAUTHORIZED: no more; else it cannot say now
  */
-static int ask_provider(const refresh_t *x, int must, mcp_identity_t *now)
+static int ask_provider(const mcp_turn_t *x, int must, mcp_identity_t *now)
 {
     const mcp_provider_t *provider = mcp_provider_by_name(x->conf, x->token.grant.subject);
     mcp_tokens_t tokens = {
@@ -169,17 +107,22 @@ static int ask_provider(const refresh_t *x, int must, mcp_identity_t *now)
 
 /* ---- rotation ---- */
 
-/* Undo the claim to this generation, so that the client can try again. */
-static int give_back(const refresh_t *x)
+static int give_back(const mcp_turn_t *x)
 {
-    mcp_store_put(x->conf->store, MCP_KIND_TICKET, x->ticket, MCP_TICKET_LEN,
-                  x->token.grant.expires, "1", 1, x->r->pool);
-    drop_successor(x);
+    mcp_turn_give_back(x);
     return mcp_send_store_down(x->r);
 }
 
+/* How long the answer may take: what the provider may, whose time the configuration bounds. */
+static apr_interval_time_t longest(const mcp_turn_t *x)
+{
+    const mcp_provider_t *provider = mcp_provider_by_name(x->conf, x->token.grant.subject);
+
+    return STORE_ALONE + (provider ? mcp_tokens_longest(provider, WAIT_MAX) : 0);
+}
+
 /* The caller is the only one that may answer for this generation. */
-static int rotate(refresh_t *x, int restoring)
+static int rotate(mcp_turn_t *x, int restoring)
 {
     mcp_grant_t *grant = &x->token.grant;
     mcp_identity_t tokens = { 0 };
@@ -189,22 +132,24 @@ static int rotate(refresh_t *x, int restoring)
     apr_status_t rv;
     int rc;
 
-    put_successor(x, NULL, PENDING_LIFETIME);
+    if (mcp_turn_begin(x, longest(x)) != APR_SUCCESS) {
+        return give_back(x);
+    }
     rv = mcp_grant_get(x->conf->store, grant->id, &current, x->r->pool);
     if (rv == MCP_EDOWN) {
         return give_back(x);
     }
     if (rv == APR_SUCCESS && (current.flags & MCP_GRANT_REVOKED)) {
-        drop_successor(x);
+        mcp_turn_end(x, NULL);
         return invalid_grant(x, "the grant was revoked");
     }
     rc = ask_provider(x, restoring, &tokens);
     if (rc == HTTP_UNAUTHORIZED) {
-        drop_successor(x);
+        mcp_turn_end(x, NULL);
         mcp_session_revoke(x->r, x->conf, grant->id, "the identity provider honours it no more");
         return invalid_grant(x, "the identity provider honours the person no more");
     }
-    if (rc != OK) {
+    if (rc != OK || !mcp_turn_holds(x)) { /* a store that stood still takes longer than all providers */
         return give_back(x);
     }
     if (tokens.refresh_token) {
@@ -218,19 +163,14 @@ static int rotate(refresh_t *x, int restoring)
     rv = mcp_session_issue(x->r, x->conf, &x->token, x->scope,
                            tokens.refresh_token ? NULL : &tokens, &answer);
     if (rv == APR_EGENERAL || rv == APR_EACCES) {
-        drop_successor(x);
+        mcp_turn_end(x, NULL);
         return invalid_grant(x, "the grant was revoked meanwhile");
     }
     if (rv != APR_SUCCESS) {
         grant->expires = expires;
         return give_back(x);
     }
-    if (x->conf->grace) {
-        put_successor(x, answer, x->conf->grace);
-    }
-    else {
-        drop_successor(x);
-    }
+    mcp_turn_end(x, answer);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, x->r,
                   MCP_LOG(0273) "refreshed \"%s\" client=%s resource=%s%s",
                   mcp_log_text(x->r->pool, grant->subject), grant->client_key, grant->resource,
@@ -240,86 +180,15 @@ static int rotate(refresh_t *x, int restoring)
     return mcp_send_json(x->r, HTTP_OK, json_incref(answer));
 }
 
-/*
- * Where no ticket is there to be removed, one of several callers is chosen by who writes last.
- * Nobody writes once a mark is there, so after the writes have settled each of the writers reads
- * the same one, and it is one's own. The mark's short life lets others try if the chosen one dies;
- * the pending successor keeps them off while it lives.
- * @return 1 for the chosen one
- */
-static int claim(const refresh_t *x)
-{
-    unsigned char mark[MCP_ID_LEN], *data;
-    apr_size_t len;
-    json_t *answer;
-
-    if (mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN, &data,
-                      &len, x->r->pool)
-        != APR_NOTFOUND) {
-        return 0;
-    }
-    mcp_random(mark, sizeof(mark));
-    if (mcp_store_put(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
-                      apr_time_now() + CLAIM_LIFETIME, mark, sizeof(mark), x->r->pool)
-        != APR_SUCCESS) {
-        return 0;
-    }
-    apr_sleep(SETTLE);
-    return get_successor(x, &answer) == SUCCESSOR_NONE
-           && mcp_store_get(x->conf->store, MCP_KIND_UPSTREAM_LOCK, x->ticket, MCP_TICKET_LEN,
-                            &data, &len, x->r->pool)
-                  == APR_SUCCESS
-           && len == sizeof(mark) && !memcmp(data, mark, sizeof(mark));
-}
-
-/* What the missing ticket means, as far as it can be told now. */
-typedef enum {
-    VERDICT_WAIT,
-    VERDICT_REUSE,
-    VERDICT_REVOKED,
-    VERDICT_LOST,
-    VERDICT_DEAD_WINNER,
-    VERDICT_DOWN
-} verdict_e;
-
-static verdict_e judge(const refresh_t *x, int waited_out)
-{
-    unsigned char epoch[8];
-    mcp_grant_t current;
-    json_t *answer;
-    apr_status_t rv = mcp_grant_get(x->conf->store, x->token.grant.id, &current, x->r->pool);
-
-    if (rv == MCP_EDOWN) {
-        return VERDICT_DOWN;
-    }
-    /* The winner may have written its first mark between the caller's look and this one. */
-    if (get_successor(x, &answer) != SUCCESSOR_NONE) {
-        return VERDICT_WAIT;
-    }
-    if (rv != APR_SUCCESS) {
-        if (mcp_store_epoch(x->conf->store, epoch, x->r->pool) != APR_SUCCESS) {
-            return VERDICT_DOWN;
-        }
-        return memcmp(epoch, x->token.epoch, sizeof(epoch)) ? VERDICT_LOST : VERDICT_REVOKED;
-    }
-    if (current.flags & MCP_GRANT_REVOKED) {
-        return VERDICT_REVOKED;
-    }
-    if (current.generation > x->token.grant.generation) {
-        return VERDICT_REUSE;
-    }
-    return waited_out ? VERDICT_DEAD_WINNER : VERDICT_WAIT;
-}
-
 /* Nobody has answered for this generation yet. DECLINED to wait on, until *until at most. */
-static int without_successor(refresh_t *x, int polls, int waited_out, apr_time_t *until)
+static int without_successor(mcp_turn_t *x, int polls, int waited_out, apr_time_t *until)
 {
-    switch (judge(x, waited_out)) {
-    case VERDICT_DOWN:
+    switch (mcp_turn_judge(x, waited_out)) {
+    case MCP_VERDICT_DOWN:
         return mcp_send_store_down(x->r);
-    case VERDICT_REVOKED:
+    case MCP_VERDICT_REVOKED:
         return invalid_grant(x, "the grant was revoked");
-    case VERDICT_REUSE:
+    case MCP_VERDICT_REUSE:
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, x->r,
                       MCP_LOG(0274) "a used refresh token of client=%s \"%s\" was presented again",
                       x->token.grant.client_key, mcp_log_text(x->r->pool, x->token.grant.subject));
@@ -328,26 +197,26 @@ static int without_successor(refresh_t *x, int polls, int waited_out, apr_time_t
         mcp_session_revoke(x->r, x->conf, x->token.grant.id,
                            "a used refresh token was presented again");
         return invalid_grant(x, "it was used before");
-    case VERDICT_LOST:
+    case MCP_VERDICT_LOST:
         if (!x->conf->restore) {
             return invalid_grant(x, "the store was lost and MCPOAuthRestore is Off");
         }
         /* Not at the first look: a winner may be between two writes. */
-        return polls && claim(x) ? rotate(x, 1) : DECLINED;
-    case VERDICT_DEAD_WINNER:
-        if (claim(x)) {
+        return polls && mcp_turn_claim(x) ? rotate(x, 1) : DECLINED;
+    case MCP_VERDICT_DEAD_WINNER:
+        if (mcp_turn_claim(x)) {
             return rotate(x, 0);
         }
         *until += WAIT_MAX; /* somebody else was chosen: wait for that one */
         return DECLINED;
-    case VERDICT_WAIT:
+    case MCP_VERDICT_WAIT:
         break;
     }
     return DECLINED;
 }
 
 /* The answer that another call got, unless all of it was taken back since. */
-static int same_answer(const refresh_t *x, json_t *answer)
+static int same_answer(const mcp_turn_t *x, json_t *answer)
 {
     mcp_grant_t current;
     apr_status_t rv = mcp_grant_get(x->conf->store, x->token.grant.id, &current, x->r->pool);
@@ -362,7 +231,7 @@ static int same_answer(const refresh_t *x, json_t *answer)
 }
 
 /* The ticket was gone. */
-static int late(refresh_t *x)
+static int late(mcp_turn_t *x)
 {
     apr_time_t until = apr_time_now() + WAIT_MAX, at_last = until + WAIT_MAX;
 
@@ -371,17 +240,17 @@ static int late(refresh_t *x)
         json_t *answer;
         int rc;
 
-        switch (get_successor(x, &answer)) {
-        case SUCCESSOR_READY:
+        switch (mcp_turn_successor(x, &answer)) {
+        case MCP_SUCCESSOR_READY:
             return same_answer(x, answer);
-        case SUCCESSOR_DOWN:
+        case MCP_SUCCESSOR_DOWN:
             return mcp_send_store_down(x->r);
-        case SUCCESSOR_PENDING:
+        case MCP_SUCCESSOR_PENDING:
             if (now >= until) {
                 return mcp_send_store_down(x->r);
             }
             break;
-        case SUCCESSOR_NONE:
+        case MCP_SUCCESSOR_NONE:
             rc = without_successor(x, polls, now >= until, &until);
             if (rc != DECLINED) {
                 return rc;
@@ -405,7 +274,7 @@ static int means_nothing(const char *scope)
 
 /* Scope of the new access token: what was granted, or the part of it that is asked for. More than
  * was granted is refused (RFC 6749 section 6). */
-static int narrow(const refresh_t *x, const char *wanted, const char **scope, mcp_result_t *res)
+static int narrow(const mcp_turn_t *x, const char *wanted, const char **scope, mcp_result_t *res)
 {
     const char *granted = x->token.grant.scope;
     const char *all = mcp_scope_expand(x->r->pool, x->conf->shared, granted), *kept = "";
@@ -435,7 +304,7 @@ static int narrow(const refresh_t *x, const char *wanted, const char **scope, mc
 }
 
 /* Everything that needs no store. */
-static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_t *client,
+static int check(mcp_turn_t *x, const apr_array_header_t *form, const mcp_client_t *client,
                  mcp_result_t *res)
 {
     const char *text = mcp_form_get(form, "refresh_token"),
@@ -473,7 +342,7 @@ static int check(refresh_t *x, const apr_array_header_t *form, const mcp_client_
 int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
                       const mcp_client_t *client)
 {
-    refresh_t x = { .r = r, .conf = conf };
+    mcp_turn_t x = { .r = r, .conf = conf };
     mcp_result_t res = { 0 };
     apr_status_t rv;
 

@@ -16,7 +16,6 @@
 #include <http_log.h>
 
 #include "mcp_json.h"
-#include "mcp_lease.h"
 #include "mcp_log.h"
 #include "mcp_util.h"
 
@@ -161,7 +160,7 @@ static int with_lease(const mcp_tokens_t *t, void *work, mcp_tokens_done_fn *don
                             mcp_upstream_longest(t->provider), &lease, t->r->pool);
     if (rv == APR_SUCCESS) {
         if (!done(work, res, &rc)) {
-            rc = call(work, res);
+            rc = call(work, &lease, res);
         }
         mcp_lease_give(&lease, t->r->pool);
     }
@@ -235,6 +234,11 @@ apr_status_t mcp_renewal_keep(void *baton, const mcp_identity_t *got)
     mcp_identity_t record = *x->now;
     apr_status_t rv = MCP_EDOWN;
 
+    /* What was kept before its id_token was verified may be kept whole now, unless that took so long that somebody else
+     * may have renewed it since: the refresh token that came of that must stay. */
+    if (x->kept++ && !mcp_lease_holds(x->lease)) {
+        return APR_SUCCESS;
+    }
     record.refresh_token = got->refresh_token;
     if (got->access_token && !x->want) {
         record.access_token = got->access_token;
@@ -264,13 +268,16 @@ apr_status_t mcp_renewal_keep(void *baton, const mcp_identity_t *got)
     return rv;
 }
 
-static int call_refresh(void *work, mcp_result_t *res)
+static int call_refresh(void *work, const mcp_lease_t *lease, mcp_result_t *res)
 {
     mcp_renewal_t *x = work;
     const mcp_tokens_t *t = x->t;
     mcp_identity_t got;
-    int rc = mcp_upstream_refresh(t->r, t->provider, refresh_token_of(x), t->subject, NULL, mcp_renewal_keep, x,
-                                  &got, res);
+    int rc;
+
+    x->lease = lease;
+    rc = mcp_upstream_refresh(t->r, t->provider, refresh_token_of(x), t->subject, NULL, mcp_renewal_keep, x,
+                              &got, res);
 
     x->now->challenge = got.challenge;
     if (rc == OK) {
@@ -279,6 +286,11 @@ static int call_refresh(void *work, mcp_result_t *res)
                       mcp_log_text(t->r->pool, t->subject));
     }
     return rc;
+}
+
+apr_interval_time_t mcp_tokens_longest(const mcp_provider_t *provider, apr_interval_time_t wait)
+{
+    return mcp_upstream_longest_begin(provider) + wait + mcp_upstream_longest(provider);
 }
 
 int mcp_tokens_renew(const mcp_tokens_t *t, apr_time_t good, mcp_identity_t *now,

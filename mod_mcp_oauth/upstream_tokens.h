@@ -5,6 +5,7 @@
 #define MCP_UPSTREAM_TOKENS_H
 
 #include "oauth.h"
+#include "mcp_lease.h"
 #include "mcp_upstream_token.h"
 
 /* Whose tokens, and how they are to be renewed. */
@@ -32,6 +33,9 @@ int mcp_tokens_renew(const mcp_tokens_t *tokens, apr_time_t good, mcp_identity_t
                      mcp_result_t *res);
 
 #define MCP_TOKEN_ASK APR_INT64_MAX
+
+/** How long mcp_tokens_renew() may take at most with this @a wait, as far as it is the provider that takes it. */
+apr_interval_time_t mcp_tokens_longest(const mcp_provider_t *provider, apr_interval_time_t wait);
 
 /**
  * Remember that there are no tokens and nothing that brings some: a call that needs one ends the session then, for with a
@@ -62,6 +66,8 @@ typedef struct {
     apr_time_t good;
     mcp_identity_t *now; /* as stored */
     const char *before;  /* the access token when it was looked at first, "" none */
+    const mcp_lease_t *lease;
+    int kept; /* times */
 } mcp_renewal_t;
 
 /** Read x->now. OK or 503. */
@@ -73,7 +79,7 @@ apr_status_t mcp_renewal_keep(void *renewal, const mcp_identity_t *got);
 /* Is the work done already, by somebody else? Then 1, and *rc is its result. */
 typedef int mcp_tokens_done_fn(void *work, mcp_result_t *res, int *rc);
 /* Call the provider. The grant's lock is held. */
-typedef int mcp_tokens_call_fn(void *work, mcp_result_t *res);
+typedef int mcp_tokens_call_fn(void *work, const mcp_lease_t *lease, mcp_result_t *res);
 
 /**
  * Do it once for all threads, processes and hosts.

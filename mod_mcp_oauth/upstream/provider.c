@@ -15,7 +15,6 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
-#define ENTER_WAIT apr_time_from_sec(2)
 #define PROBE_TIMEOUT apr_time_from_sec(3)
 #define DISCOVERY_MAX 131072
 #define JWKS_MAX 1048576
@@ -193,10 +192,10 @@ static int full(const mcp_provider_t *provider, mcp_result_t *res)
 
 int mcp_upstream_enter(const mcp_provider_t *provider, mcp_result_t *res)
 {
-    if (mcp_gate_enter(provider->state->gate, ENTER_WAIT) != APR_SUCCESS) {
+    if (mcp_gate_enter(provider->state->gate, MCP_UPSTREAM_ENTER_WAIT) != APR_SUCCESS) {
         return full(provider, res);
     }
-    if (mcp_gate_enter(provider->state->all, ENTER_WAIT) != APR_SUCCESS) {
+    if (mcp_gate_enter(provider->state->all, MCP_UPSTREAM_ENTER_WAIT) != APR_SUCCESS) {
         mcp_gate_leave(provider->state->gate);
         return full(provider, res);
     }

@@ -35,6 +35,11 @@ void mcp_upstream_end(const mcp_provider_t *provider)
     mcp_upstream_leave(provider);
 }
 
+apr_interval_time_t mcp_upstream_longest_begin(const mcp_provider_t *provider)
+{
+    return 2 * MCP_UPSTREAM_ENTER_WAIT + provider->timeout; /* two gates, and the metadata */
+}
+
 apr_interval_time_t mcp_upstream_longest(const mcp_provider_t *provider)
 {
     /* An assertion of somebody else's, the call, and one more where the first was throttled (mcp_client_post). */

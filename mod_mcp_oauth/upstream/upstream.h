@@ -136,6 +136,9 @@ int mcp_upstream_redeem(request_rec *r, const mcp_provider_t *provider, const mc
 int mcp_upstream_begin(request_rec *r, const mcp_provider_t *provider, mcp_result_t *res);
 void mcp_upstream_end(const mcp_provider_t *provider);
 
+/** How long mcp_upstream_begin() may take at most. */
+apr_interval_time_t mcp_upstream_longest_begin(const mcp_provider_t *provider);
+
 /** How long one call of the token endpoint may take at most, with all that belongs to it. */
 apr_interval_time_t mcp_upstream_longest(const mcp_provider_t *provider);
 

@@ -104,6 +104,7 @@ int mcp_cache_get(mcp_cache_t *cache, const mcp_provider_t *provider, const char
 /** Would mcp_cache_get() answer without a call to the provider? */
 int mcp_cache_is_fresh(mcp_cache_t *cache);
 
+#define MCP_UPSTREAM_ENTER_WAIT apr_time_from_sec(2) /* at each of the two gates: the provider's and that of all */
 #define MCP_CACHE_FRESH apr_time_from_sec(3600)
 #define MCP_CACHE_REFETCH apr_time_from_sec(30) /* between two fetches for the sake of an unknown key */
 

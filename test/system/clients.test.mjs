@@ -59,9 +59,14 @@ suite('client ID metadata documents', {
     backend: false,
     before: async (world) => {
         host = await startHost(world);
+        await world.httpd.file('conf/client-jwks.json', JSON.stringify(jwks));
         await world.httpd.file('conf/pinned.json', JSON.stringify({ client_id: 'https://pinned.example/client', client_name: 'Pinned', redirect_uris: ['http://127.0.0.1/callback'] }));
         world.options.directives = `MCPOAuthClientMetadataCAFile ${host.cert}
 MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/conf/pinned.json
+<MCPOAuthClient signer>
+    MCPOAuthClientRedirectURI http://127.0.0.1/callback
+    MCPOAuthClientJWKS ${world.httpd.root}/conf/client-jwks.json
+</MCPOAuthClient>
 <MCPOAuthClient remote-signer>
     MCPOAuthClientRedirectURI http://127.0.0.1/callback
     MCPOAuthClientJWKS ${host.url}/signer-jwks
@@ -162,6 +167,13 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         assert.equal(again.status, 401, 'the same assertion twice');
         const next = assertion(pair.privateKey, { ...claims, aud: `${world.base}/token`, iat: undefined });
         assert.equal((await client.refresh(response.json().refresh_token, { client_assertion_type: ASSERTION, client_assertion: next })).status, 200);
+        // nor twice at the same moment, whichever processes are asked
+        const signer = known(world, 'signer');
+        for (let round = 0; round < 6; round++) {
+            const one = { client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, { iss: 'signer', sub: 'signer', aud: world.base }) };
+            const answers = await Promise.all(Array.from({ length: 12 }, () => signer.refresh('no refresh token', one)));
+            assert.deepEqual(answers.map((answer) => answer.json().error).sort(), [...Array(11).fill('invalid_client'), 'invalid_grant'], `round ${round}`);
+        }
     });
 
     await it('a configured client\'s keys may be where it says (jwks_uri), with a body that is no key set refused', async () => {

@@ -84,7 +84,7 @@ for (const kind of ['memcache', 'memcache-socket', 'redis']) {
         assert.deepEqual(b.bad, []);
         assert.ok(b.slowest < 3000, `a plain request took ${b.slowest} ms`);
 
-        await t.test('comes back empty: a refresh restores the session without a person (principle 4)', async () => {
+        await t.test('comes back empty: a refresh restores the session without a person and without registering again (principle 4, W7)', async () => {
             await world.store.start();
             const response = await until(async () => {
                 const answer = await client.refresh(tokens.refresh_token);

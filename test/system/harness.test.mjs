@@ -23,7 +23,7 @@ test('an unannounced error in error_log fails the check, an announced one does n
     httpd.check();
 });
 
-test('a crash, a sanitizer report and a leaked secret fail the check (RS-13, T45)', async (t) => {
+test('a crash, a sanitizer report and a leaked secret fail the check (RS-13, T45, W12)', async (t) => {
     const httpd = await Httpd.make({ mcp: [] });
     t.after(async () => { await httpd.stop(); await rm(httpd.root, { recursive: true, force: true }); });
     await httpd.configure('');

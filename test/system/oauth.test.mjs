@@ -242,7 +242,7 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
         'https://cli\u0000ent.example/', 'https://клиент.example/cb', 'https://*.example/cb\u007f', 'ftp://client.example/cb',
         `https://client.example/${'a'.repeat(3000)}`, 'https://client.example:99999/cb', 'https://[::1/cb', 42, null, ['https://a/b'], {},
     ]) {
-        await it(`refuses the redirect URI ${JSON.stringify(uri).slice(0, 70)} (AS-6, AS-8, T6, T8, T34)`, async () => {
+        await it(`refuses the redirect URI ${JSON.stringify(uri).slice(0, 70)} (AS-6, AS-8, T6, T8, T34, W8)`, async () => {
             for (const uris of [[uri], ['https://good.example/cb', uri]]) {
                 const response = await register({ redirect_uris: uris });
                 assert.equal(response.status, 400, response.text);
@@ -383,7 +383,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
     for (const [what, changes] of Object.entries({
         'an unknown client': { client_id: 'nobody' }, 'no client': { client_id: undefined }, 'an empty client': { client_id: '' },
         'an access token as client': { client_id: 'mcpat.k1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' },
-        'an unregistered redirect URI (T12)': { redirect_uri: 'https://evil.example/cb' },
+        'an unregistered redirect URI (T12, W8)': { redirect_uri: 'https://evil.example/cb' },
         'another path': { redirect_uri: 'http://127.0.0.1:7777/cb2?keep=1' }, 'another query': { redirect_uri: 'http://127.0.0.1:7777/cb' },
         'another loopback name': { redirect_uri: 'http://localhost:7777/cb?keep=1' },
         'a trailing slash': { redirect_uri: 'http://127.0.0.1:7777/cb/?keep=1' },
@@ -447,7 +447,26 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
         assert.equal((await person.go(client.authorizeUrl(), { method: 'POST', body: 'a=b' })).status, 405);
     });
 
-    await it('sets no cookie before approval but the browser\'s name (CP-12), and its page is hardened (CP-4 to CP-8, CP-13)', async () => {
+    await it('the page and the redirect to the provider lead where the configuration says, whatever Host the browser names (T18, W26)', async () => {
+        const headers = { Host: 'evil.example' };
+        const visitor = world.person();
+        const page = await visitor.go(client.authorizeUrl(), { headers });
+        assert.equal(page.status, 200);
+        assert.doesNotMatch(JSON.stringify(page.headers) + page.text, /evil\.example/);
+        const [form] = forms(page.text);
+        const fields = Object.fromEntries(form.fields.map(({ name, value }) => [name, value]));
+        const sent = await visitor.go(new URL(form.action, page.url).href, {
+            method: 'POST', body: new URLSearchParams({ ...fields, [form.buttons[0].name]: 'allow' }).toString(),
+            headers: { ...headers, 'Content-Type': 'application/x-www-form-urlencoded', 'Sec-Fetch-Site': 'same-origin', Origin: world.base },
+        });
+        assert.ok([302, 303].includes(sent.status), sent.text);
+        const to = new URL(sent.headers.location);
+        assert.equal(to.origin, new URL(world.provider.issuer).origin);
+        assert.equal(to.searchParams.get('redirect_uri'), `${world.base}/oauth-callback`);
+        assert.doesNotMatch(JSON.stringify(sent.headers), /evil\.example/);
+    });
+
+    await it('sets no cookie before approval but the browser\'s name (CP-12), and its page is hardened and says where the answer goes (CP-4 to CP-8, CP-13, W22)', async () => {
         const visitor = world.person();
         const page = await visitor.go(client.authorizeUrl());
         assert.deepEqual(headerLines(page, 'set-cookie').map((line) => line.split('=')[0]), ['mcp-browser']);
@@ -832,7 +851,7 @@ suite('token endpoint', { backend: false, directives: 'MCPOAuthRefreshGrace 2s' 
         }
     });
 
-    await it('rotates refresh tokens; the old one gives the same pair within the grace (T27, field lesson 3)', async () => {
+    await it('rotates refresh tokens; the old one gives the same pair within the grace (T27, W3, field lesson 3)', async () => {
         const client = await fresh();
         const first = await client.signIn();
         const second = (await client.refresh(first.refresh_token)).json();

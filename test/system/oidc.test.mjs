@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
 import { startProvider } from './lib/demo.mjs';
@@ -16,11 +16,11 @@ import { suite } from './lib/suite.mjs';
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
-/** A key and a self-signed certificate in the world's conf directory. */
-function certify(world, name, { kind = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], more = [] } = {}) {
+/** A key and a certificate in the world's conf directory, self-signed unless `more` says otherwise. */
+function certify(world, name, { kind = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], subject = `/CN=${name}`, more = [] } = {}) {
     const conf = (suffix) => join(world.httpd.root, `conf/${name}.${suffix}`);
     openssl('req', '-x509', '-newkey', ...kind, '-nodes', '-keyout', conf('key'), '-out', conf('pem'),
-        '-subj', `/CN=${name}`, '-days', '90', ...more);
+        '-subj', subject, '-days', '90', ...more);
     chmodSync(conf('key'), 0o600);
     return { key: readFileSync(conf('key')), cert: readFileSync(conf('pem')), keyFile: conf('key'), certFile: conf('pem') };
 }
@@ -33,7 +33,7 @@ MCPResource ${world.base}/echo name="Echo" scopes="snippets"
 MCPOAuth On
 <MCPProvider demo>
     MCPProviderIssuer ${world.provider.issuer}
-    MCPProviderClientID gateway
+    MCPProviderClientID ${world.clientId ?? 'gateway'}
     ${world.lines}
 </MCPProvider>
 <Location /echo>
@@ -87,12 +87,24 @@ suite('private_key_jwt by RS256 alone, where PS256 is not taken', options(async 
     await it('signs in: the algorithm is taken from the metadata', () => signIn(world));
 });
 
+/** A certificate for `subject` by an issuing CA below a root of its own: the file has the issuing CA's behind it. */
+function certifyByCa(world, name, subject) {
+    const by = (ca, more = []) => ['-CA', ca.certFile, '-CAkey', ca.keyFile, ...more];
+    const root = certify(world, `${name}-root`);
+    const issuing = certify(world, `${name}-issuing`, { more: by(root) });
+    const leaf = certify(world, name, { subject, more: by(issuing, ['-addext', 'basicConstraints=CA:FALSE']) });
+    const chainFile = join(world.httpd.root, `conf/${name}-chain.pem`);
+    writeFileSync(chainFile, Buffer.concat([leaf.cert, issuing.cert]));
+    return { ...leaf, chainFile, root: root.cert };
+}
+
 let aliases;
-suite('self_signed_tls_client_auth at the alias for mTLS (RFC 8705)', options(async (world) => {
+suite('certificates at the alias for mTLS (RFC 8705)', options(async (world) => {
     const own = certify(world, 'client');
     const tls = certify(world, 'idp', { more: ['-addext', 'subjectAltName=IP:127.0.0.1'] });
-    aliases = { calls: [] };
-    const server = https.createServer({ key: tls.key, cert: tls.cert, requestCert: true, rejectUnauthorized: false }, (request, response) => {
+    const byCa = certifyByCa(world, 'by-ca', '/O=Example/CN=gateway');
+    aliases = { calls: [], byCa, caFile: tls.certFile };
+    const server = https.createServer({ key: tls.key, cert: tls.cert, ca: byCa.root, requestCert: true, rejectUnauthorized: false }, (request, response) => {
         aliases.calls.push([request.url, request.socket.getPeerX509Certificate()?.subject]);
         world.provider.handle(request, response);
     }).listen(0, '127.0.0.1');
@@ -107,18 +119,50 @@ MCPProviderClientKey file:${own.keyFile}\nMCPProviderClientCertificate ${own.cer
             jwks: { keys: [{ ...asKey(own.cert), x5c: [new X509Certificate(own.cert).raw.toString('base64')] }] },
         },
         configure: (c) => ({
-            ...c, clientAuthMethods: ['self_signed_tls_client_auth', 'client_secret_basic'],
+            ...c, clientAuthMethods: ['self_signed_tls_client_auth', 'tls_client_auth', 'client_secret_basic'],
+            clients: [...c.clients, {
+                ...c.clients[0], client_id: 'by-ca', jwks: undefined, token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_subject_dn: 'O=Example\nCN=gateway',
+            }],
             discovery: { mtls_endpoint_aliases: { token_endpoint: `https://127.0.0.1:${server.address().port}/token` } },
             features: {
                 ...c.features,
-                mTLS: { enabled: true, selfSignedTlsClientAuth: true, getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate?.()?.toString() },
+                mTLS: {
+                    enabled: true, selfSignedTlsClientAuth: true, tlsClientAuth: true,
+                    getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate?.()?.toString(),
+                    certificateAuthorized: (ctx) => ctx.req.socket.authorized,
+                    certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_subject_dn' && ctx.req.socket.getPeerX509Certificate().subject === expected,
+                },
             },
         }),
     };
 }), async (it, world) => {
-    await it('signs in, by a certificate that no file of the child\'s user holds', async () => {
+    await it('self_signed_tls_client_auth signs in, by a certificate that no file of the child\'s user holds', async () => {
         await signIn(world);
         assert.deepEqual(aliases.calls, [['/token', 'CN=client']]);
+    });
+
+    await it('tls_client_auth signs in by a certificate of a CA, its chain along with it; one without the chain, or of another CA, proves nothing', async () => {
+        world.httpd.announce('MCP0243');
+        const others = certifyByCa(world, 'others', '/O=Example/CN=gateway');
+        world.clientId = 'by-ca';
+        for (const [what, key, chain, good] of [
+            ['the whole chain', aliases.byCa.keyFile, aliases.byCa.chainFile, true],
+            ['no chain', aliases.byCa.keyFile, aliases.byCa.certFile, false],
+            ['another CA', others.keyFile, others.chainFile, false],
+        ]) {
+            world.lines = `MCPProviderAuthMethod tls_client_auth\nMCPProviderCAFile ${aliases.caFile}
+MCPProviderClientKey file:${key}\nMCPProviderClientCertificate ${chain}`;
+            await world.httpd.configure(site(world));
+            await world.httpd.graceful();
+            aliases.calls.length = 0;
+            const mark = world.httpd.log().length;
+            const client = new OAuthClient(world, { resource: `${world.base}/echo` });
+            await client.register();
+            const { code, error } = await client.authorize(world.person());
+            assert.deepEqual([Boolean(code), error], good ? [true, undefined] : [false, 'server_error'], what);
+            assert.deepEqual(aliases.calls, [['/token', 'O=Example\nCN=gateway']], what);
+            if (!good) assert.match(world.httpd.log().slice(mark), /MCP0243.*invalid_client/, what);
+        }
     });
 });
 
@@ -141,7 +185,7 @@ suite('refresh tokens that rotate, and end everything when one is used twice', o
             tokens = answers[0].json();
         }
     });
-    await it('a session ends when the provider disables the account (CP-30)', async () => {
+    await it('a session ends when the provider disables the account (CP-30, W27)', async () => {
         world.httpd.announce('MCP0272');
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
         const tokens = await client.signIn();

@@ -68,6 +68,7 @@ async function tokenEndpoint(world, ctx, next) {
     if (ctx.req.socket.destroyed) return; // whoever asked has died: nothing was done
     if (world.down) { ctx.status = 503; ctx.body = {}; } else await next();
     if (world.plain) delete ctx.body.refresh_token;
+    await world.done?.(ctx);
     world.calls.push({ status: ctx.status, grant: ctx.oidc?.params?.grant_type });
     for (const token of [ctx.body?.access_token, ctx.body?.refresh_token]) world.httpd.secret('token of the provider', token);
 }
@@ -96,16 +97,16 @@ suite('two gateways, one store, and a provider that detects replay', {
         await other.configure(site(world));
         await other.start();
         const nodes = [world.httpd, other];
-        for (const node of nodes) node.announce('MCP0256', 'MCP0252', /exit signal Killed/);
+        for (const node of nodes) node.announce('MCP0256', 'MCP0252', 'MCP0272', /exit signal Killed/);
         const client = new OAuthClient(world, { resource: `${world.base}/echo` });
-        let tokens;
+        let tokens, killed;
         const call = (node = 0, path = '', token = tokens.access_token) => request(`${nodes[node].base}/echo${path}`, { json: {}, headers: { Authorization: `Bearer ${token}` } });
         const header = (answer, name) => answer.json().headers.find(([key]) => key.toLowerCase() === name)?.[1];
         const given = (answer) => header(answer, 'authorization')?.slice(7);
         /** Calls at the token endpoint since `mark`. */
         const asked = (mark, grant = 'refresh_token') => world.calls.slice(mark).filter((each) => each.grant === grant || each.status === 503);
         const session = async (life) => {
-            Object.assign(world, { life, down: false, refuse: undefined, hold: undefined, plain: false });
+            Object.assign(world, { life, down: false, refuse: undefined, hold: undefined, done: undefined, plain: false });
             tokens = await client.signIn();
             world.life = 3600;
             return world.calls.length;
@@ -152,23 +153,50 @@ suite('two gateways, one store, and a provider that detects replay', {
             assert.deepEqual(asked(mark).map(({ status }) => status), [503, 200]);
         });
 
-        await it('a child that is killed in the middle of a refresh loses nothing (CP-32)', async () => {
-            const mark = await session(1);
+        await it('a child that is killed in the middle of a refresh loses nothing (CP-32); what dies with it after the provider has answered is told as the end of the session: never 500, and no loop (CP-30)', async () => {
+            /** The next call of the token endpoint: {ctx, release()}, once it is where `when` says. */
+            const holding = (when) => new Promise((resolve) => {
+                world[when] = (ctx) => { world[when] = undefined; return new Promise((release) => { resolve({ ctx, release }); }); };
+            });
+            const sessions = [];
+            for (let i = 0; i < 3; i++) { await session(1); sessions.push(tokens); }
+            const [before, after, own] = sessions;
             await sleep(1100);
-            let held, release;
-            const holding = new Promise((resolve) => { held = resolve; });
-            world.hold = (ctx) => { held(ctx); return new Promise((resolve) => { release = resolve; }); };
-            const lost = call(0).catch(() => 'lost');
-            const ctx = await holding;
-            world.hold = undefined;
+            const use = ({ access_token: token }, node) => call(node, '', token);
+            const gone = [];
+            // one is killed while the provider has not begun, one when it has given new tokens, and one of these asks for the client
+            let waiting = holding('hold');
+            gone.push(use(before, 0).catch(() => 'lost'));
+            const first = await waiting;
+            const mark = world.calls.length;
+            const others = [];
+            for (const begin of [() => use(after, 0), () => client.refresh(own.refresh_token)]) {
+                waiting = holding('done');
+                gone.push(begin().catch(() => 'lost'));
+                others.push(await waiting);
+            }
             for (const pid of world.httpd.children()) process.kill(pid, 'SIGKILL');
-            assert.equal(await lost, 'lost');
-            await until(() => ctx.req.socket.destroyed, 'the provider to see it');
-            release();
-            assert.equal((await call(1)).status, 503, 'another one asked while that one might still be at it');
-            await until(async () => (await call(1)).status === 200, 'the other gateway to take over', 20_000, 200);
-            assert.equal((await until(() => call(0).catch(() => false), 'new children')).status, 200);
-            assert.deepEqual(asked(mark).map(({ status }) => status), [200]);
+            assert.deepEqual(await Promise.all(gone), ['lost', 'lost', 'lost']);
+            for (const { ctx, release } of [first, ...others]) {
+                await until(() => ctx.req.socket.destroyed, 'the provider to see it');
+                release();
+            }
+            killed = own; // looked at below, when its turn is over
+            const answers = async (one) => {
+                const seen = [];
+                const last = await until(async () => { const answer = await use(one, 1); seen.push(answer.status); return answer.status !== 503 && answer; }, 'the other gateway to take over', 20_000, 200);
+                assert.equal(seen[0], 503, 'another one asked while that one might still be at it');
+                return last;
+            };
+            const [fine, over] = await Promise.all([answers(before), answers(after)]);
+            assert.equal(fine.status, 200);
+            assert.equal((await until(() => use(before, 0).catch(() => false), 'new children')).status, 200);
+            // one refresh for it; and one more for the other, which the provider takes for a replay
+            assert.deepEqual(world.calls.slice(mark).filter(({ grant }) => grant === 'refresh_token').map(({ status }) => status).sort(), [200, 200, 200, 400]);
+            assert.equal(over.status, 401);
+            assert.equal(challenge(over).error, 'invalid_token');
+            const again = await client.refresh(after.refresh_token);
+            assert.deepEqual([again.status, again.json().error], [400, 'invalid_grant']);
         });
 
         await it('a token for another resource by exchange: one call for many on both gateways, cached, and ended with the grant (G18)', async () => {
@@ -278,6 +306,14 @@ suite('two gateways, one store, and a provider that detects replay', {
             await session(3600);
             assert.equal((await call(1)).status, 200);
             assert.equal((await call(1, '/deeper')).status, 500);
+        });
+
+        await it('a client whose own refresh was killed after the provider had answered hears 503 for a while, and then to sign in again: no 500, and no loop (CP-30)', async () => {
+            const seen = new Set();
+            const answer = await until(async () => { const got = await client.refresh(killed.refresh_token); seen.add(got.status); return got.status !== 503 && got; }, 'the turn of the dead to be over', 40_000, 200);
+            assert.deepEqual([answer.status, answer.json().error], [400, 'invalid_grant']);
+            assert.equal((await call(1, '', killed.access_token)).status, 401);
+            assert.deepEqual([...seen].filter((status) => status !== 503), [400]);
         });
 
         await it('a provider that gives no refresh token: its token lasts as long as the session, and once it is lost the person is asked, not the client again and again (CP-30, CP-31)', async () => {

@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 
 process.chdir(resolve(dirname(fileURLToPath(import.meta.url)), '../..'));
 const DOCUMENT = 'docs/conformance.md';
-const ID = /\b(?:AS|RS|CP|TR)-\d+\b|\b[TG]\d+\b/g;
-const RANGE = /\b(?:(AS|RS|CP|TR)-|([TG]))(\d+)(?:\.\.| to )(?:\1|\2)-?(\d+)\b/g;
+const ID = /\b(?:AS|RS|CP|TR)-\d+\b|\b[TGW]\d+\b/g;
+const RANGE = /\b(?:(AS|RS|CP|TR)-|([TGW]))(\d+)(?:\.\.| to )(?:\1|\2)-?(\d+)\b/g;
 const problems = [];
 
 /** The ids that a title names, ranges ("AS-21 to AS-24") included. */
@@ -28,7 +28,7 @@ const tests = new Map();
 function add(file, title) {
     for (const id of idsOf(title)) {
         if (!tests.has(id)) tests.set(id, []);
-        tests.get(id).push(`${file}: ${title.replace(/\s*\((?=[^)]*\b(?:(?:AS|RS|CP|TR)-\d|[TG]\d))[^)]*\)/g, '').replace(/\\'/g, "'")}`);
+        tests.get(id).push(`${file}: ${title.replace(/\s*\((?=[^)]*\b(?:(?:AS|RS|CP|TR)-\d|[TGW]\d))[^)]*\)/g, '').replace(/\\'/g, "'")}`);
     }
 }
 
@@ -38,7 +38,7 @@ for (const file of globSync('test/system/*.test.mjs').sort()) {
         if (quote) add(basename(file, '.test.mjs'), title);
     }
     // and the rows of tables of cases, which are told apart by a name with the ids in parentheses
-    for (const [, title] of text.matchAll(/'([^'\n]*\((?:(?:AS|RS|CP|TR)-\d+|[TG]\d+)[^'\n]*\))'(?=: |, [[{])/g)) add(basename(file, '.test.mjs'), title);
+    for (const [, title] of text.matchAll(/'([^'\n]*\((?:(?:AS|RS|CP|TR)-\d+|[TGW]\d+)[^'\n]*\))'(?=: |, [[{])/g)) add(basename(file, '.test.mjs'), title);
 }
 for (const file of globSync('test/unit/*.c').sort()) {
     const text = readFileSync(file, 'utf8');
@@ -48,7 +48,7 @@ for (const file of globSync('test/unit/*.c').sort()) {
     }
 }
 
-const sections = { AS: 'Authorization server', RS: 'Resource server', CP: 'Consent, and proxying to an identity provider', TR: 'Transports', T: 'Threats', G: "The reference gateway's policies" };
+const sections = { AS: 'Authorization server', RS: 'Resource server', CP: 'Consent, and proxying to an identity provider', TR: 'Transports', T: 'Threats', W: 'Weaknesses of the reference gateway that are not repeated', G: "The reference gateway's policies" };
 const rows = readFileSync('test/tools/requirements.txt', 'utf8').split('\n').filter((line) => line && !line.startsWith('#'))
     .map((line) => line.split('|').map((part) => part.trim()));
 const known = new Set(rows.map(([id]) => id));

@@ -47,7 +47,7 @@ TCase *unit_case(Suite *suite, const char *name)
 
 int main(int argc, char **argv)
 {
-    Suite *(*const suites[])(void) = { suite_cache, suite_claims, suite_gate, suite_id_token, suite_jwks };
+    Suite *(*const suites[])(void) = { suite_cache, suite_callback_post, suite_claims, suite_gate, suite_id_token, suite_jwks };
     SRunner *runner = srunner_create(NULL);
     int failed;
 

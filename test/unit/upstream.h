@@ -12,6 +12,7 @@
 extern volatile apr_time_t clock_offset;
 
 Suite *suite_cache(void);
+Suite *suite_callback_post(void);
 Suite *suite_claims(void);
 Suite *suite_gate(void);
 Suite *suite_id_token(void);
