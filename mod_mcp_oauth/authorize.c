@@ -63,7 +63,7 @@ static int check_client(request_rec *r, const mcp_oauth_conf_t *conf,
 
     if (mcp_client_open(r->pool, conf, mcp_form_get(form, "client_id"), client, &res) != OK) {
         if (res.status == HTTP_SERVICE_UNAVAILABLE) {
-            mcp_page_error(r, conf, res.status, MCP_PAGE_UNAVAILABLE, mcp_detail(&res));
+            mcp_page_error(r, conf, res.status, MCP_PAGE_CLIENT_DOCUMENT, mcp_detail(&res));
         }
         else {
             mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_UNKNOWN_CLIENT, mcp_detail(&res));

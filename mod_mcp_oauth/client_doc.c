@@ -18,6 +18,10 @@
 #define CALLS 4 /* of this child at once */
 #define STALE_MAX apr_time_from_sec(86400)
 #define WAIT apr_time_from_sec(2)
+/* Where the gateway may not reach the internet this never gets better by itself. */
+#define HINT \
+    " (where this host cannot reach the web: MCPOAuthClientMetadataProxy, MCPOAuthClientMetadataFile, or " \
+    "MCPOAuthClientMetadata Off so that clients register)"
 
 static mcp_client_cache_t *cache;
 
@@ -56,7 +60,8 @@ static int fetch(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *url, a
 
     if (rc == HTTP_SERVICE_UNAVAILABLE || rc == HTTP_TOO_MANY_REQUESTS) {
         return mcp_fail(res, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable",
-                        "the client's document cannot be fetched now", res->log);
+                        "the client's document cannot be fetched now",
+                        rc == HTTP_SERVICE_UNAVAILABLE ? apr_pstrcat(p, res->log, HINT, NULL) : res->log);
     }
     if (rc != OK) {
         return mcp_fail(res, HTTP_UNAUTHORIZED, "invalid_client",

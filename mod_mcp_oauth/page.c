@@ -20,19 +20,24 @@ APLOG_USE_MODULE(mcp_oauth);
 
 #define LOCALES_NOTE "mcp-ui-locales"
 
-static const char *const errors[MCP_PAGE_COUNT] = {
-    [MCP_PAGE_BAD_REQUEST] = "bad_request",
-    [MCP_PAGE_UNKNOWN_CLIENT] = "unknown_client",
-    [MCP_PAGE_REDIRECT] = "redirect",
-    [MCP_PAGE_EXPIRED] = "expired",
-    [MCP_PAGE_WRONG_BROWSER] = "wrong_browser",
-    [MCP_PAGE_FORGED] = "forged",
-    [MCP_PAGE_METHOD] = "method",
-    [MCP_PAGE_TOO_LARGE] = "too_large",
-    [MCP_PAGE_UNAVAILABLE] = "unavailable",
-    [MCP_PAGE_TOO_MANY] = "too_many",
-    [MCP_PAGE_DENIED] = "denied",
-    [MCP_PAGE_PROVIDER] = "provider",
+/* Messages of each page, and the error code that a program gets instead of it (RFC 6749 section 5.2). */
+static const struct {
+    const char *name;
+    const char *code;
+} errors[MCP_PAGE_COUNT] = {
+    [MCP_PAGE_BAD_REQUEST] = { "bad_request", "invalid_request" },
+    [MCP_PAGE_UNKNOWN_CLIENT] = { "unknown_client", "invalid_client" },
+    [MCP_PAGE_REDIRECT] = { "redirect", "invalid_request" },
+    [MCP_PAGE_EXPIRED] = { "expired", "invalid_request" },
+    [MCP_PAGE_WRONG_BROWSER] = { "wrong_browser", "access_denied" },
+    [MCP_PAGE_FORGED] = { "forged", "access_denied" },
+    [MCP_PAGE_METHOD] = { "method", "invalid_request" },
+    [MCP_PAGE_TOO_LARGE] = { "too_large", "invalid_request" },
+    [MCP_PAGE_UNAVAILABLE] = { "unavailable", "temporarily_unavailable" },
+    [MCP_PAGE_CLIENT_DOCUMENT] = { "client_document", "temporarily_unavailable" },
+    [MCP_PAGE_TOO_MANY] = { "too_many", "temporarily_unavailable" },
+    [MCP_PAGE_DENIED] = { "denied", "access_denied" },
+    [MCP_PAGE_PROVIDER] = { "provider", "server_error" },
 };
 
 void mcp_page_locales(request_rec *r, const char *locales)
@@ -138,28 +143,41 @@ int mcp_page_notice(request_rec *r, const mcp_oauth_conf_t *conf, const char *ti
     return mcp_page_send(r, conf, HTTP_OK, MCP_VIEW_NOTICE, model);
 }
 
+/* Whoever wants JSON and no HTML is a program. mcp-remote asks so before it opens a browser with an id that it has
+ * kept, and registers anew where that is no longer known. */
+static int is_program(request_rec *r)
+{
+    const char *accept = apr_table_get(r->headers_in, "Accept");
+
+    return accept && ap_strstr_c(accept, "application/json") && !ap_strstr_c(accept, "text/html");
+}
+
 int mcp_page_error(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_page_e page,
                    const char *log)
 {
     const mcp_messages_t *messages = &conf->pages->messages;
-    const char *title = apr_psprintf(r->pool, "error_%s_title", errors[page]);
-    json_t *model = json_object();
+    const char *title = apr_psprintf(r->pool, "error_%s_title", errors[page].name);
+    const char *plain =
+        text_in(r->pool, messages, &APR_ARRAY_IDX(messages->languages, 0, mcp_language_t), title, NULL);
+    json_t *model;
     unsigned char random[4];
     char ref[9];
 
     mcp_random(random, sizeof(random));
     apr_escape_hex(ref, random, sizeof(random), 0, NULL);
     ap_log_rerror(APLOG_MARK, status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
-                  MCP_LOG(0201) "reference %s: %s: %s", ref,
-                  text_in(r->pool, messages, &APR_ARRAY_IDX(messages->languages, 0, mcp_language_t),
-                          title, NULL),
-                  log ? log : "-");
+                  MCP_LOG(0201) "reference %s: %s: %s", ref, plain, log ? log : "-");
     if (status == HTTP_SERVICE_UNAVAILABLE) {
         apr_table_setn(r->headers_out, "Retry-After", MCP_STORE_RETRY_AFTER);
     }
+    if (is_program(r)) {
+        return mcp_send_oauth_error(r, status, errors[page].code,
+                                    apr_psprintf(r->pool, "%s (reference %s)", plain, ref));
+    }
+    model = json_object();
     mcp_put(model, "title", mcp_page_text(r, conf, title, NULL));
     mcp_put(model, "text",
-            mcp_page_text(r, conf, apr_psprintf(r->pool, "error_%s_text", errors[page]), NULL));
+            mcp_page_text(r, conf, apr_psprintf(r->pool, "error_%s_text", errors[page].name), NULL));
     mcp_put(model, "reference", ref);
     return mcp_page_send(r, conf, status, MCP_VIEW_NOTICE, model);
 }

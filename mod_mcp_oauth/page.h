@@ -60,16 +60,17 @@ typedef enum {
 
 /* What a page has to tell a person that something went wrong: messages error_NAME_title and _text. */
 typedef enum {
-    MCP_PAGE_BAD_REQUEST,    /* the client's request is malformed */
-    MCP_PAGE_UNKNOWN_CLIENT, /* client_id does not open */
-    MCP_PAGE_REDIRECT,       /* redirect_uri is not registered */
-    MCP_PAGE_EXPIRED,        /* consent form or transaction is too old or used */
-    MCP_PAGE_WRONG_BROWSER,  /* this browser did not begin this sign-in */
-    MCP_PAGE_FORGED,         /* the form did not come from our page */
-    MCP_PAGE_METHOD,         /* wrong method */
-    MCP_PAGE_TOO_LARGE,      /* more than we read */
-    MCP_PAGE_UNAVAILABLE,    /* store or provider is down */
-    MCP_PAGE_TOO_MANY,       /* a limit is reached */
+    MCP_PAGE_BAD_REQUEST,     /* the client's request is malformed */
+    MCP_PAGE_UNKNOWN_CLIENT,  /* client_id does not open */
+    MCP_PAGE_REDIRECT,        /* redirect_uri is not registered */
+    MCP_PAGE_EXPIRED,         /* consent form or transaction is too old or used */
+    MCP_PAGE_WRONG_BROWSER,   /* this browser did not begin this sign-in */
+    MCP_PAGE_FORGED,          /* the form did not come from our page */
+    MCP_PAGE_METHOD,          /* wrong method */
+    MCP_PAGE_TOO_LARGE,       /* more than we read */
+    MCP_PAGE_UNAVAILABLE,     /* store or provider is down */
+    MCP_PAGE_CLIENT_DOCUMENT, /* a client's metadata document cannot be had now */
+    MCP_PAGE_TOO_MANY,        /* a limit is reached */
     /* these two where no client can be told, which else hears it by a redirect (RFC 6749 section
      * 4.1.2.1): the transaction is gone, or the sign-in was for a page of ours */
     MCP_PAGE_DENIED,   /* the person, or the provider, said no */
@@ -113,7 +114,8 @@ int mcp_page_send(request_rec *r, const struct mcp_oauth_conf_t *conf, int statu
 int mcp_page_notice(request_rec *r, const struct mcp_oauth_conf_t *conf, const char *title,
                     const char *text);
 
-/** A whole error page with a reference id that is found in the log beside @a log. Returns OK. */
+/** A whole error page, or an error in JSON for who accepts that and no HTML, with a reference id that is found in the
+ *  log beside @a log. Returns OK. */
 int mcp_page_error(request_rec *r, const struct mcp_oauth_conf_t *conf, int status,
                    mcp_page_e page, const char *log);
 

@@ -219,6 +219,8 @@ const char *const mcp_builtin_keys[] = {
     "error_too_large_text",
     "error_unavailable_title",
     "error_unavailable_text",
+    "error_client_document_title",
+    "error_client_document_text",
     "error_too_many_title",
     "error_too_many_text",
     "error_denied_title",
@@ -305,6 +307,8 @@ static const char *const en[] = {
     "The application sent more than can be accepted. Go back to it and connect again.", /* error_too_large_text */
     "Please try again in a moment", /* error_unavailable_title */
     "The sign-in cannot be done just now. Nothing is lost: go back to the application and connect again.", /* error_unavailable_text */
+    "This application cannot be looked up", /* error_client_document_title */
+    "It says that it is described at a web address, which this server cannot read just now. Wait a minute, then go back to the application and connect again. If that does not help, tell your administrator the reference below.", /* error_client_document_text */
     "Too many attempts", /* error_too_many_title */
     "This application, or somebody in your network, has tried to connect too often in a short time. Wait a minute, then go back to the application and connect again.", /* error_too_many_text */
     "Access was denied", /* error_denied_title */
@@ -390,6 +394,8 @@ static const char *const ar[] = {
     "أرسل التطبيق أكثر مما يمكن قبوله. عُد إلى التطبيق وأعد الاتصال.", /* error_too_large_text */
     "يُرجى المحاولة مرة أخرى بعد قليل", /* error_unavailable_title */
     "يتعذّر تسجيل الدخول في الوقت الحالي. لم يُفقد شيء: عُد إلى التطبيق وأعد الاتصال.", /* error_unavailable_text */
+    "لا يمكن التحقق من هذا التطبيق", /* error_client_document_title */
+    "يشير التطبيق إلى عنوان ويب يَرِد فيه وصفه، ولا يستطيع هذا الخادم قراءته في الوقت الحالي. انتظر دقيقة، ثم عُد إلى التطبيق وأعد الاتصال. إذا لم يُجدِ ذلك، فأبلغ المسؤول لديك بالمرجع أدناه.", /* error_client_document_text */
     "محاولات كثيرة جدًا", /* error_too_many_title */
     "حاول هذا التطبيق، أو شخص ما في شبكتك، الاتصال مرات كثيرة في وقت قصير. انتظر دقيقة، ثم عُد إلى التطبيق وأعد الاتصال.", /* error_too_many_text */
     "تم رفض الوصول", /* error_denied_title */
@@ -475,6 +481,8 @@ static const char *const de[] = {
     "Die Anwendung hat mehr geschickt, als angenommen werden kann. Gehen Sie zu ihr zurück und stellen Sie die Verbindung erneut her.", /* error_too_large_text */
     "Bitte versuchen Sie es gleich noch einmal", /* error_unavailable_title */
     "Die Anmeldung ist im Augenblick nicht möglich. Es ist nichts verloren: Gehen Sie zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_unavailable_text */
+    "Diese Anwendung kann nicht nachgeschlagen werden", /* error_client_document_title */
+    "Sie verweist auf eine Webadresse, an der sie beschrieben ist und die dieser Server im Augenblick nicht lesen kann. Warten Sie eine Minute, gehen Sie dann zur Anwendung zurück und stellen Sie die Verbindung erneut her. Wenn das nicht hilft, nennen Sie Ihrer Administration die Referenz unten.", /* error_client_document_text */
     "Zu viele Versuche", /* error_too_many_title */
     "Diese Anwendung oder jemand in Ihrem Netz hat in kurzer Zeit zu oft versucht, sich zu verbinden. Warten Sie eine Minute, gehen Sie dann zur Anwendung zurück und stellen Sie die Verbindung erneut her.", /* error_too_many_text */
     "Der Zugriff wurde abgelehnt", /* error_denied_title */
@@ -560,6 +568,8 @@ static const char *const es[] = {
     "La aplicación envió más de lo que se puede aceptar. Vuelva a la aplicación y conéctela de nuevo.", /* error_too_large_text */
     "Inténtelo de nuevo en un momento", /* error_unavailable_title */
     "Ahora mismo no es posible iniciar sesión. No se ha perdido nada: vuelva a la aplicación y conéctela de nuevo.", /* error_unavailable_text */
+    "No se puede consultar esta aplicación", /* error_client_document_title */
+    "Indica una dirección web donde está descrita y que este servidor no puede leer ahora mismo. Espere un minuto, vuelva a la aplicación y conéctela de nuevo. Si eso no ayuda, comunique a su administrador la referencia de abajo.", /* error_client_document_text */
     "Demasiados intentos", /* error_too_many_title */
     "Esta aplicación, o alguien de su red, ha intentado conectarse demasiadas veces en poco tiempo. Espere un minuto, vuelva a la aplicación y conéctela de nuevo.", /* error_too_many_text */
     "Se denegó el acceso", /* error_denied_title */
@@ -645,6 +655,8 @@ static const char *const fr[] = {
     "L’application a envoyé plus que ce qui peut être accepté. Revenez à l’application et connectez-la de nouveau.", /* error_too_large_text */
     "Veuillez réessayer dans un instant", /* error_unavailable_title */
     "La connexion est impossible pour le moment. Rien n’est perdu : revenez à l’application et connectez-la de nouveau.", /* error_unavailable_text */
+    "Impossible de consulter cette application", /* error_client_document_title */
+    "Elle indique une adresse web où elle est décrite, que ce serveur ne peut pas lire pour le moment. Attendez une minute, puis revenez à l’application et connectez-la de nouveau. Si cela n’aide pas, communiquez à votre administrateur la référence ci-dessous.", /* error_client_document_text */
     "Trop de tentatives", /* error_too_many_title */
     "Cette application, ou quelqu’un de votre réseau, a tenté de se connecter trop souvent en peu de temps. Attendez une minute, puis revenez à l’application et connectez-la de nouveau.", /* error_too_many_text */
     "L’accès a été refusé", /* error_denied_title */
@@ -730,6 +742,8 @@ static const char *const ja[] = {
     "アプリケーションから、受け付けられる量を超えるデータが送られました。アプリケーションに戻り、もう一度接続してください。", /* error_too_large_text */
     "しばらくしてからもう一度お試しください", /* error_unavailable_title */
     "現在サインインできません。失われたものはありません。アプリケーションに戻り、もう一度接続してください。", /* error_unavailable_text */
+    "このアプリケーションを確認できません", /* error_client_document_title */
+    "このアプリケーションが説明の場所として示すウェブアドレスを、現在このサーバーから読み取れません。1分ほど待ってからアプリケーションに戻り、もう一度接続してください。解決しない場合は、下の参照番号を管理者に伝えてください。", /* error_client_document_text */
     "試行回数が多すぎます", /* error_too_many_title */
     "このアプリケーション、またはお使いのネットワークの誰かが、短時間に何度も接続を試みました。1分ほど待ってからアプリケーションに戻り、もう一度接続してください。", /* error_too_many_text */
     "アクセスは拒否されました", /* error_denied_title */
@@ -815,6 +829,8 @@ static const char *const pt[] = {
     "A aplicação enviou mais do que pode ser aceite. Volte à aplicação e ligue-a de novo.", /* error_too_large_text */
     "Tente novamente dentro de momentos", /* error_unavailable_title */
     "De momento não é possível iniciar sessão. Nada se perdeu: volte à aplicação e ligue-a de novo.", /* error_unavailable_text */
+    "Não é possível consultar esta aplicação", /* error_client_document_title */
+    "Ela indica um endereço Web onde está descrita e que este servidor não consegue ler de momento. Espere um minuto, volte à aplicação e ligue-a de novo. Se isso não ajudar, indique ao seu administrador a referência abaixo.", /* error_client_document_text */
     "Demasiadas tentativas", /* error_too_many_title */
     "Esta aplicação, ou alguém na sua rede, tentou ligar-se demasiadas vezes em pouco tempo. Espere um minuto, volte à aplicação e ligue-a de novo.", /* error_too_many_text */
     "O acesso foi recusado", /* error_denied_title */
@@ -900,6 +916,8 @@ static const char *const zh[] = {
     "应用发送的内容超出了可接受的范围。请返回应用并重新连接。", /* error_too_large_text */
     "请稍后再试", /* error_unavailable_title */
     "目前无法登录。没有丢失任何内容：请返回应用并重新连接。", /* error_unavailable_text */
+    "无法查询此应用", /* error_client_document_title */
+    "它指明了一个描述自身的网址，而此服务器目前无法读取该网址。请等待一分钟，然后返回应用并重新连接。如果仍无效，请将下方的参考编号告知管理员。", /* error_client_document_text */
     "尝试次数过多", /* error_too_many_title */
     "此应用或您网络中的某人在短时间内尝试连接的次数过多。请等待一分钟，然后返回应用并重新连接。", /* error_too_many_text */
     "访问已被拒绝", /* error_denied_title */

@@ -3,10 +3,11 @@
 // refresh, revocation.
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { Application, connect, KINDS, textOf } from './lib/clients.mjs';
+import { desktopOf } from './lib/desktop.mjs';
 import { request } from './lib/http.mjs';
 import { TOP } from './lib/httpd.mjs';
 import { Process } from './lib/proc.mjs';
@@ -73,17 +74,10 @@ async function whole(world, kind) {
 async function inspector(world) {
     const home = join(world.httpd.root, 'inspector');
     await mkdir(home);
-    const browser = join(home, 'browser');
-    const [account] = world.provider.accounts;
-    await writeFile(browser, `#!/bin/sh\nexec "${process.execPath}" "${join(TOP, 'test/system/lib/browser-stand-in.mjs')}" '${account.name}' '${account.password}' "$@"\n`);
-    await chmod(browser, 0o755);
+    const { env: desktop } = await desktopOf(world, home);
     const env = {
-        HOME: home, BROWSER: browser, MCP_AUTO_OPEN_ENABLED: 'true', MCP_INSPECTOR_SECRET_STORE: 'file',
-        MCP_CATALOG_PATH: join(home, 'mcp.json'), PATH: `${home}:${process.env.PATH}`,
+        ...desktop, MCP_AUTO_OPEN_ENABLED: 'true', MCP_INSPECTOR_SECRET_STORE: 'file', MCP_CATALOG_PATH: join(home, 'mcp.json'),
     };
-    const xdg = join(home, 'xdg-open');
-    await writeFile(xdg, `#!/bin/sh\nexec "${browser}" "$@"\n`);
-    await chmod(xdg, 0o755);
     const inspect = (...args) => inspectAt('/mcp', 'http', ...args);
     const inspectAt = async (path, transport, ...args) => {
         const cli = new Process(process.execPath, [join(TOP, 'node_modules/.bin/mcp-inspector'), '--cli', '--server-url', world.base + path,

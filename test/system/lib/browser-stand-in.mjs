@@ -4,6 +4,10 @@
 //   node browser-stand-in.mjs NAME PASSWORD URL
 
 import { Person } from './person.mjs';
+import { until } from './proc.mjs';
 
 const [name, password, url] = process.argv.slice(2);
-await new Person({ name, password }).visit(url, { deliver: true });
+const person = new Person({ name, password });
+const answer = await person.visit(url);
+// people are slower than we are: some applications listen only after they have opened the browser
+await until(() => person.go(answer).then(() => true, () => false), 'the application listens');
