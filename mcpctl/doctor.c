@@ -44,7 +44,8 @@ static const struct {
     const char *client;
     const char *redirect_uri;
 } clients[] = {
-    { "Inspector, mcp-remote and the SDKs", "http://127.0.0.1:33418/callback" },
+    { "Codex, OpenCode and the SDKs", "http://127.0.0.1:33418/callback" },
+    { "Inspector, mcp-remote, Claude Code and Gemini CLI", "http://localhost:33418/oauth/callback" },
     { "VS Code", "http://127.0.0.1:33418/" },
     { "VS Code on the web", "https://vscode.dev/redirect" },
     { "Claude", "https://claude.ai/api/mcp/auth_callback" },
