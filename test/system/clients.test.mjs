@@ -294,7 +294,10 @@ ${providerSection(world)}`,
     await proxy.close();
     await it('a proxy that is gone is an outage', async () => {
         world.httpd.announce('MCP0201');
-        assert.equal((await open('https://app.example/five')).status, 503);
+        const response = await open('https://app.example/five');
+        assert.equal(response.status, 503);
+        assert.match(response.text, /cannot be looked up/);
+        assert.match(world.httpd.log(), /app\.example\/five: .*MCPOAuthClientMetadata Off/, 'the log says what may help for good');
     });
     await host.close();
 });
