@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mcp-otlp: sends the spans that MCPTraceExport writes to its standard input to an OpenTelemetry collector.
  *
- *   main.c    options, privileges, and the loop: read while there is room, send what has waited long enough
+ *   main.c    privileges, and the loop: read while there is room, send what has waited long enough
+ *   options.c the command line
  *   line.c    a line of input -> spans in the JSON mapping of OTLP
  *   queue.c   what waits to be sent, bounded
  *   sender.c  one request at a time by libcurl; when to try again, and what to tell the administrator
@@ -94,6 +95,29 @@ void otlp_sender_hurry(otlp_sender_t *sender);
 
 /** Say what was lost; what is on its way is given up. */
 void otlp_sender_close(otlp_sender_t *sender, apr_size_t unsent);
+
+/* ---- options.c ---- */
+
+#define OTLP_ATTRIBUTES_MAX 32
+
+typedef struct {
+    otlp_way_t way;
+    const char *user;
+    const char *attributes[2 * (OTLP_ATTRIBUTES_MAX + 5) + 2]; /* NULL-terminated pairs */
+    int n;                                                     /* pointers in it */
+    apr_size_t batch;
+    apr_size_t queue;
+    apr_interval_time_t interval;
+} otlp_options_t;
+
+/**
+ * Read the command line into @a o, which has the defaults, and complete the attributes of the resource.
+ * @return -1: go on; else the exit code, after what is wrong, or the help, was written
+ */
+int otlp_options_read(apr_pool_t *p, otlp_options_t *o, int argc, char **argv);
+
+/** Log what is wrong, and with what unless @a which is NULL. Always 0. */
+int otlp_complain(const char *what, const char *which);
 
 /* ---- main.c ---- */
 

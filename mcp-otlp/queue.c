@@ -21,6 +21,18 @@ struct otlp_queue_t {
     apr_size_t bytes, max_bytes;
 };
 
+/* What is still unsent at the end. */
+static apr_status_t forget(void *data)
+{
+    otlp_queue_t *queue = data;
+
+    for (line_t *next; queue->first; queue->first = next) {
+        next = queue->first->next;
+        free(queue->first);
+    }
+    return APR_SUCCESS;
+}
+
 otlp_queue_t *otlp_queue_make(apr_pool_t *p, apr_size_t max_spans, apr_size_t max_bytes)
 {
     otlp_queue_t *queue = apr_pcalloc(p, sizeof(*queue));
@@ -28,6 +40,7 @@ otlp_queue_t *otlp_queue_make(apr_pool_t *p, apr_size_t max_spans, apr_size_t ma
     queue->last = &queue->first;
     queue->max_spans = max_spans;
     queue->max_bytes = max_bytes;
+    apr_pool_cleanup_register(p, queue, forget, apr_pool_cleanup_null);
     return queue;
 }
 
