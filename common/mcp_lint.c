@@ -65,21 +65,32 @@ const char *mcp_lint_word(const mcp_lint_t *lint, const ap_directive_t *d, int n
     return w;
 }
 
-static void collect(apr_array_header_t *found, const ap_directive_t *d, const char *name)
+const ap_directive_t *mcp_lint_next(const ap_directive_t *d, const char *name)
 {
-    for (; d; d = d->next) {
-        if (mcp_lint_is(d, name)) {
-            APR_ARRAY_PUSH(found, const ap_directive_t *) = d;
+    do {
+        if (!d) {
+            d = ap_conftree;
         }
-        collect(found, d->first_child, name);
-    }
+        else if (d->first_child) {
+            d = d->first_child;
+        }
+        else {
+            while (d && !d->next) {
+                d = d->parent;
+            }
+            d = d ? d->next : NULL;
+        }
+    } while (d && !mcp_lint_is(d, name));
+    return d;
 }
 
 apr_array_header_t *mcp_lint_all(const mcp_lint_t *lint, const char *name)
 {
     apr_array_header_t *found = apr_array_make(lint->p, 8, sizeof(const ap_directive_t *));
 
-    collect(found, ap_conftree, name);
+    for (const ap_directive_t *d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
+        APR_ARRAY_PUSH(found, const ap_directive_t *) = d;
+    }
     return found;
 }
 

@@ -27,9 +27,6 @@ typedef struct {
     int unsure;                 /* something is guarded whose path is no plain one */
 } estate_t;
 
-#define EACH(d, list, i) \
-    for (int i = 0; i < (list)->nelts && ((d) = APR_ARRAY_IDX(list, i, const ap_directive_t *)); i++)
-
 /* ---- where ---- */
 
 /* The path of the <Location that @a d stands in; NULL: in none, or in one by an expression. */
@@ -75,8 +72,7 @@ static void inner(const estate_t *e)
     static const char *const handlers[] = { "mcp-admin", "mcp-metrics", "mcp-health", "server-status", "server-info" };
     const ap_directive_t *d;
 
-    EACH(d, mcp_lint_all(e->lint, "SetHandler"), i)
-    {
+    for (d = mcp_lint_next(NULL, "SetHandler"); d; d = mcp_lint_next(d, "SetHandler")) {
         const char *name = mcp_lint_word(e->lint, d, 0), *path = path_of(e->lint, d);
         const place_t *place = path ? guard_of(e, mcp_lint_host(d), path) : NULL;
         int tokens = 0, own = 0;
@@ -108,8 +104,7 @@ static apr_array_header_t *routes(const estate_t *e)
     apr_array_header_t *found = apr_array_make(e->lint->p, 8, sizeof(route_t));
     const ap_directive_t *d;
 
-    EACH(d, mcp_lint_all(e->lint, "ProxyPass"), i)
-    {
+    for (d = mcp_lint_next(NULL, "ProxyPass"); d; d = mcp_lint_next(d, "ProxyPass")) {
         const char *path = path_of(e->lint, d);
         route_t route = { .d = d, .host = mcp_lint_host(d), .path = path ? path : mcp_lint_word(e->lint, d, 0) };
 
@@ -151,17 +146,14 @@ static void second_ways(const estate_t *e)
 /* mod_cache answers before anybody is asked who they are. */
 static void caches(const estate_t *e)
 {
-    apr_array_header_t *quick = mcp_lint_all(e->lint, "CacheQuickHandler");
     const ap_directive_t *d;
 
-    EACH(d, quick, i)
-    {
+    for (d = mcp_lint_next(NULL, "CacheQuickHandler"); d; d = mcp_lint_next(d, "CacheQuickHandler")) {
         if (!ap_cstr_casecmp(mcp_lint_word(e->lint, d, 0), "off")) {
             return;
         }
     }
-    EACH(d, mcp_lint_all(e->lint, "CacheEnable"), k)
-    {
+    for (d = mcp_lint_next(NULL, "CacheEnable"); d; d = mcp_lint_next(d, "CacheEnable")) {
         const char *path = path_of(e->lint, d);
 
         path = path ? path : mcp_lint_word(e->lint, d, 1);
@@ -170,8 +162,7 @@ static void caches(const estate_t *e)
             const ap_directive_t *not = NULL;
             int disabled = 0;
 
-            EACH(not, mcp_lint_all(e->lint, "CacheDisable"), n)
-            {
+            for (not = mcp_lint_next(NULL, "CacheDisable"); not ; not = mcp_lint_next(not, "CacheDisable")) {
                 const char *off = path_of(e->lint, not );
 
                 disabled |= is_within(place->path, off ? off : mcp_lint_word(e->lint, not, 0));
@@ -210,8 +201,7 @@ static int is_on(const estate_t *e, const char *name)
 {
     const ap_directive_t *d;
 
-    EACH(d, mcp_lint_all(e->lint, name), i)
-    {
+    for (d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
         if (ap_cstr_casecmp(mcp_lint_word(e->lint, d, 0), "off")) {
             return 1;
         }
@@ -231,8 +221,7 @@ static void encryption(const estate_t *e)
             return;
         }
     }
-    EACH(d, mcp_lint_all(e->lint, "Listen"), i)
-    {
+    for (d = mcp_lint_next(NULL, "Listen"); d; d = mcp_lint_next(d, "Listen")) {
         const char *where = mcp_lint_word(e->lint, d, 0), *port = strrchr(where, ':');
 
         if (!strcmp(port ? port + 1 : where, "443") || !ap_cstr_casecmp(mcp_lint_word(e->lint, d, 1), "https")) {
@@ -240,8 +229,7 @@ static void encryption(const estate_t *e)
         }
         open |= strncmp(where, "127.", 4) && strncmp(where, "[::1]", 5) && strncmp(where, "localhost", 9);
     }
-    EACH(d, mcp_lint_all(e->lint, "MCPIssuer"), k)
-    {
+    for (d = mcp_lint_next(NULL, "MCPIssuer"); d; d = mcp_lint_next(d, "MCPIssuer")) {
         issuer = !ap_cstr_casecmpn(mcp_lint_word(e->lint, d, 0), "https://", 8) ? d : issuer;
     }
     if (issuer && open) {
@@ -261,12 +249,10 @@ static void workers(const estate_t *e)
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &slots);
     all = daemons * (threads > 0 ? threads : 1);
-    EACH(d, mcp_lint_all(e->lint, "MCPStreamRelay"), i)
-    {
+    for (d = mcp_lint_next(NULL, "MCPStreamRelay"); d; d = mcp_lint_next(d, "MCPStreamRelay")) {
         off = !ap_cstr_casecmp(mcp_lint_word(e->lint, d, 0), "off") ? d : off;
     }
-    EACH(d, mcp_lint_all(e->lint, "MCPStreamLimit"), k)
-    {
+    for (d = mcp_lint_next(NULL, "MCPStreamLimit"); d; d = mcp_lint_next(d, "MCPStreamLimit")) {
         const char *number = mcp_lint_word(e->lint, d, 1);
 
         if (!ap_cstr_casecmp(mcp_lint_word(e->lint, d, 0), "server") && strspn(number, "0123456789") == strlen(number)
@@ -292,8 +278,7 @@ void mcp_lint_estate(mcp_lint_t *lint)
     estate_t e = { .lint = lint, .places = apr_array_make(lint->p, 8, sizeof(place_t)) };
     const ap_directive_t *d;
 
-    EACH(d, mcp_lint_all(lint, "AuthType"), i)
-    {
+    for (d = mcp_lint_next(NULL, "AuthType"); d; d = mcp_lint_next(d, "AuthType")) {
         place_t place = { .host = mcp_lint_host(d), .path = path_of(lint, d) };
 
         if (ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "MCP")) {

@@ -33,6 +33,9 @@ void mcp_lint_logs(mcp_lint_t *lint);
 /** All directives of a name, wherever they stand: const ap_directive_t *. */
 apr_array_header_t *mcp_lint_all(const mcp_lint_t *lint, const char *name);
 
+/** The next directive of a name, wherever it stands, behind @a d; NULL: the first. NULL at the end. */
+const ap_directive_t *mcp_lint_next(const ap_directive_t *d, const char *name);
+
 /** The <VirtualHost that @a d stands in; NULL: the main server. */
 const ap_directive_t *mcp_lint_host(const ap_directive_t *d);
 
