@@ -131,6 +131,43 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         assert.equal(host.asked.length, before, 'nothing was asked');
     });
 
+    await it('VS Code\'s way, registered and by its document: any loopback port or its web page, a URI as state, no resource at /token', async () => {
+        // as in its src/vs/base/common/oauth.ts and extHostAuthentication.ts
+        const metadata = (await request(`${world.base}/.well-known/oauth-authorization-server`, { headers: { Accept: 'application/json' } })).json();
+        const said = {
+            client_name: 'Visual Studio Code', client_uri: 'https://code.visualstudio.com', response_types: ['code'], scope: 'snippets',
+            redirect_uris: ['https://insiders.vscode.dev/redirect', 'https://vscode.dev/redirect', 'http://127.0.0.1/', 'http://127.0.0.1:33418/'],
+            token_endpoint_auth_method: 'none', application_type: 'native',
+        };
+        const resource = (await request(`${world.base}/.well-known/oauth-protected-resource/echo`)).json().resource;
+        assert.equal(new URL(resource).toString(), new URL(`${world.base}/echo`).toString(), 'it compares the two as URLs');
+        const registered = new OAuthClient(world, { resource });
+        const kept = ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'];
+        const response = await registered.register({ ...said, grant_types: metadata.grant_types_supported.filter((one) => kept.includes(one)) });
+        assert.equal(response.status, 201, response.text);
+        const id = host.publish('/vscode.json', { ...said, redirect_uris: ['http://127.0.0.1:33418/', 'https://vscode.dev/redirect'], grant_types: kept });
+        const documented = new OAuthClient(world, { resource });
+        documented.clientId = id;
+        for (const client of [registered, documented]) {
+            for (const redirectUri of ['http://127.0.0.1:33418/', 'http://127.0.0.1:50123/', 'https://vscode.dev/redirect']) {
+                client.redirectUri = redirectUri;
+                const state = 'vscode://dynamicauthprovider/mcp.example/authorize?nonce=0a1b%26&windowId=1';
+                const answer = await client.authorize(world.person(), { state, scope: 'snippets' });
+                assert.ok(answer.url.startsWith(`${redirectUri}?`), answer.url);
+                assert.equal(answer.state, state);
+                assert.match(new URL(answer.url).search, /[?&]code=[A-Za-z0-9._~-]+(&|$)/, 'it takes the code as it stands in the URL');
+                const redeemed = await client.redeem(answer.code, { resource: undefined });
+                assert.equal(redeemed.status, 200, redeemed.text);
+                const tokens = redeemed.json();
+                assert.ok(tokens.expires_in > 300, 'one that expires in five minutes is renewed before each use');
+                const renewed = await client.refresh(tokens.refresh_token, { resource: undefined });
+                assert.equal(renewed.status, 200, renewed.text);
+                const called = await request(resource, { headers: { Authorization: `Bearer ${renewed.json().access_token}` } });
+                assert.equal(called.status, 200, called.text);
+            }
+        }
+    });
+
     await it('another redirect URI than theirs is refused, loopback ports are free (AS-7, AS-21)', async () => {
         const id = host.publish('/client.json');
         assert.equal((await request(known(world, id, { redirectUri: 'https://evil.example/cb' }).authorizeUrl())).status, 400);
