@@ -7,6 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cpus } from 'node:os';
+import { PLATFORM } from './documents-host.mjs';
 
 const has = (text, directive) => new RegExp(`^\\s*<?${directive}\\b`, 'm').test(text);
 /** The lines that `text` does not say itself. */
@@ -63,7 +64,7 @@ export class Fragments {
         this.host.ensure(whole);
         await writeFile(file, `${this.host.skeleton({ ours: true, all: block.text.split('\n').some((line) => !USUAL.test(line)) })}\n${whole}\n`);
         try {
-            await promisify(execFile)(this.host.httpd, ['-f', file, '-t'], { timeout: 60_000 });
+            await promisify(execFile)(this.host.httpd, ['-f', file, '-t'], { timeout: 60_000, env: { ...process.env, ...PLATFORM } });
             return null;
         } catch (error) {
             return `${block.where}: ${(error.stdout + error.stderr).replace(/^AH00112.*$/mg, '').trim()}\n${whole.replace(/^/mg, '    ')}`;

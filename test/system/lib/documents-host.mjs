@@ -7,7 +7,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { startProvider } from '../../../examples/demo-idp/provider.mjs';
 import { TOP } from '../../lib/documents.mjs';
@@ -33,6 +33,9 @@ const EXAMPLES = { grant: /lOaJv0rZSk2s3cXW1Qm4Jg/g, client: /rX7wq6yJq0mD1b2c3d
 const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
 
 const sh = (command, ...args) => execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+
+/** What the platform tells a process that documents speak of: a pod of AKS. */
+export const PLATFORM = { AZURE_FEDERATED_TOKEN_FILE: '/etc/mcp/azure-token', AZURE_CLIENT_ID: 'gateway', AZURE_TENANT_ID: 'tenant' };
 
 export class DocumentsHost {
     static async make() {
@@ -61,7 +64,7 @@ export class DocumentsHost {
             sh('mount', '--bind', to, path);
         };
         own('/etc', true);
-        for (const path of ['/var/log', '/var/lib', '/run', '/root', '/srv', '/usr/libexec']) own(path);
+        for (const path of ['/var/log', '/var/lib', '/run', '/root', '/srv', '/usr/libexec', '/usr/local/sbin']) own(path);
         sh('ip', 'link', 'set', 'lo', 'up');
         appendFileSync('/etc/hosts', `\n127.0.0.2 login.example.com\n127.0.0.1 ${NAMES.join(' ')}\n`);
         for (const path of ['/etc/mcp', '/etc/mcp/pages', '/etc/mcp/messages', '/var/lib/mcp', '/run/search']) mkdirSync(path, { mode: 0o755 });
@@ -71,7 +74,7 @@ export class DocumentsHost {
 
     files() {
         const secret = (name, text) => writeFileSync(`/etc/mcp/${name}`, text, { mode: 0o600 });
-        for (const name of FILES) secret(name, `${randomBytes(18).toString('hex')}\n`);
+        for (const name of [...FILES, basename(PLATFORM.AZURE_FEDERATED_TOKEN_FILE)]) secret(name, `${randomBytes(18).toString('hex')}\n`);
         secret('keys', `k1 ${randomBytes(32).toString('base64')}\n`);
         this.passwords();
         const openssl = (...args) => sh('openssl', ...args);
@@ -103,6 +106,7 @@ export class DocumentsHost {
         const script = (name, text) => writeFileSync(join(this.dir, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
         symlinkSync(join(dirname(MODULES), 'mcpctl/mcpctl'), join(this.dir, 'bin/mcpctl'));
         symlinkSync(join(dirname(MODULES), 'mcp-otlp/mcp-otlp'), '/usr/libexec/mcp-otlp');
+        writeFileSync('/usr/local/sbin/provider-secret', '#!/bin/sh\nprintf secret\n', { mode: 0o755 });
         // the package with apachectl would start a httpd; what it does is this, and here it also waits
         script('apachectl', `log=/var/log/apache2/error.log
 case $1 in
