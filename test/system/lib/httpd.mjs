@@ -175,6 +175,7 @@ ${site}
     // The first request proves that a child serves, not just that the parent listens.
     async #stamp() {
         await until(async () => {
+            if (this.process.status) throw new Error(`httpd ended\n${this.process.output}\n${this.log().slice(-4000)}`);
             try { return (await request(`${this.base}/plain.txt`)).status === 200; } catch { return false; }
         }, 'the first answer of httpd');
     }

@@ -2,21 +2,28 @@
 // Processes and ports of a test: everything that is started is ended by its pid, and nothing outlives the test.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export { sleep };
 
-/** A port that is free on 127.0.0.1 at this moment. */
+/**
+ * A port that is free on 127.0.0.1 at this moment. Below those that the kernel gives to outgoing connections, of which the
+ * suites beside this one make so many that one would take it before it is used.
+ */
 export async function freePort() {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address();
-    server.close();
-    await once(server, 'close');
-    return port;
+    for (;;) {
+        const port = randomInt(10240, 32768);
+        const server = createServer();
+        server.listen(port, '127.0.0.1');
+        const free = await once(server, 'listening').then(() => true, () => false);
+        if (!free) continue;
+        server.close();
+        await once(server, 'close');
+        return port;
+    }
 }
 
 /** Poll `probe` until it gives something true; fails with `what` after `ms`. */
