@@ -159,13 +159,13 @@ static void caches(const estate_t *e)
         path = path ? path : mcp_lint_word(e->lint, d, 1);
         for (int i = 0; i < e->places->nelts; i++) {
             const place_t *place = &APR_ARRAY_IDX(e->places, i, place_t);
-            const ap_directive_t *not = NULL;
+            const ap_directive_t *except;
             int disabled = 0;
 
-            for (not = mcp_lint_next(NULL, "CacheDisable"); not ; not = mcp_lint_next(not, "CacheDisable")) {
-                const char *off = path_of(e->lint, not );
+            for (except = mcp_lint_next(NULL, "CacheDisable"); except; except = mcp_lint_next(except, "CacheDisable")) {
+                const char *off = path_of(e->lint, except);
 
-                disabled |= is_within(place->path, off ? off : mcp_lint_word(e->lint, not, 0));
+                disabled |= is_within(place->path, off ? off : mcp_lint_word(e->lint, except, 0));
             }
             if (!disabled && (!mcp_lint_host(d) || !place->host || mcp_lint_host(d) == place->host)
                 && (is_within(place->path, path) || is_within(path, place->path))) {
