@@ -17,7 +17,7 @@ export async function openBrowser({ javaScriptEnabled = false, ...more } = {}) {
     const context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS, headless: true, javaScriptEnabled, ...more });
     const page = context.pages()[0] ?? await context.newPage();
     const complaints = [];
-    page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
+    context.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
     const close = async () => {
         await context.close();
         await rm(profile, { recursive: true, force: true, maxRetries: 5 });
