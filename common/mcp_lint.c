@@ -292,13 +292,17 @@ static rule_fn *const rules[] = { handlers, backends, peers, origins, registrati
 
 /* ---- walking ---- */
 
-static void look_ahead(mcp_lint_t *lint, const ap_directive_t *d)
+/* Does a directive of this name, wherever it stands, begin with this word? */
+static int somewhere(const mcp_lint_t *lint, const char *name, const char *first)
 {
-    for (; d; d = d->next) {
-        lint->verified |= mcp_lint_is(d, "SSLProxyVerify") && !ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "require");
-        lint->any_guard |= mcp_lint_is(d, "AuthType") && !ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "MCP");
-        look_ahead(lint, d->first_child);
+    const ap_directive_t *d;
+
+    for (d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
+        if (!ap_cstr_casecmp(mcp_lint_word(lint, d, 0), first)) {
+            return 1;
+        }
     }
+    return 0;
 }
 
 static void walk(mcp_lint_t *lint, const ap_directive_t *d)
@@ -322,7 +326,8 @@ static void test_config(apr_pool_t *pconf, server_rec *s)
         return;
     }
     apr_pool_userdata_setn("", LINT_USERDATA, NULL, pconf);
-    look_ahead(&lint, ap_conftree);
+    lint.verified = somewhere(&lint, "SSLProxyVerify", "require");
+    lint.any_guard = somewhere(&lint, "AuthType", "MCP");
     walk(&lint, ap_conftree);
     mcp_lint_logs(&lint);
     mcp_lint_estate(&lint);

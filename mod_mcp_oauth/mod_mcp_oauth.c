@@ -231,9 +231,10 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 /* What start-up would stumble over: on a graceful restart that ends the server, so configtest has to find it. */
 static int test_secrets(server_rec *main_server, apr_pool_t *pconf)
 {
+    const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
+
     for (server_rec *s = main_server; s; s = s->next) {
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
-        const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
 
         if (conf->enabled
             && (mcp_clients_read_secrets(conf->clients, s, pconf) != APR_SUCCESS

@@ -92,9 +92,9 @@ START_TEST(quick_leaves)
 }
 END_TEST
 
-/* Texts with objects that are a member "a": left where the quick way reads them, and refused where they must be. */
+/* Texts with objects that are a member "a", and what of them is left as text. */
 static const struct {
-    const char *text; /* NULL as its parts: refused */
+    const char *text;
     const char *left; /* NULL: nothing */
 } parts[] = {
     { "{\"a\":{}}", "{}" },
