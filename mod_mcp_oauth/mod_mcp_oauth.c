@@ -229,17 +229,15 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 }
 
 /* What start-up would stumble over: on a graceful restart that ends the server, so configtest has to find it. */
-static int test_secrets(server_rec *main_server, apr_pool_t *pconf)
+static int test_secrets(server_rec *main_server, const apr_array_header_t *signing, apr_pool_t *pconf)
 {
-    const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
-
     for (server_rec *s = main_server; s; s = s->next) {
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
 
         if (conf->enabled
             && (mcp_clients_read_secrets(conf->clients, s, pconf) != APR_SUCCESS
                 || mcp_upstream_read_secrets(conf->providers, s, pconf) != APR_SUCCESS
-                || mcp_signing_open(global->shared->signing, s, pconf) != APR_SUCCESS)) {
+                || mcp_signing_open(signing, s, pconf) != APR_SUCCESS)) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -247,15 +245,16 @@ static int test_secrets(server_rec *main_server, apr_pool_t *pconf)
 }
 
 /* Also run by configtest, so that what is missing is named before a restart. */
-static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                        server_rec *main_server)
 {
-    server_rec *first = s;
+    const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
 
-    for (; s; s = s->next) {
+    for (server_rec *s = main_server; s; s = s->next) {
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
         const char *why = mcp_oauth_finish(pconf, conf);
 
-        for (server_rec *other = first; !why && conf->enabled && other != s; other = other->next) {
+        for (server_rec *other = main_server; !why && conf->enabled && other != s; other = other->next) {
             const mcp_oauth_conf_t *before =
                 ap_get_module_config(other->module_config, &mcp_oauth_module);
 
@@ -267,7 +266,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
-    return mcp_is_config_test() ? test_secrets(first, pconf) : OK;
+    return mcp_is_config_test() ? test_secrets(main_server, global->shared->signing, pconf) : OK;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,

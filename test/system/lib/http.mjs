@@ -7,6 +7,15 @@ import https from 'node:https';
 import { connect } from 'node:net';
 
 /**
+ * A token or an address that ends in one, with one character changed; never by chance the same bytes, as with 'AA' at the end.
+ * @param at  which character; the default always carries bits of base64url, whatever the length
+ */
+export function altered(text, at = -3) {
+    const i = at < 0 ? text.length + at : at;
+    return text.slice(0, i) + (text[i] === 'A' ? 'B' : 'A') + text.slice(i + 1);
+}
+
+/**
  * One request.
  * @param url      absolute
  * @param options  method, headers (object, values may be arrays), body (string, Buffer or object: a form), json,
