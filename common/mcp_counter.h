@@ -17,8 +17,6 @@
 
 typedef struct mcp_counter_t mcp_counter_t;
 
-#define MCP_COUNTER_KEY_MOST 64
-
 /** The server cannot be asked. */
 #define MCP_COUNTER_DOWN APR_EGENERAL
 
@@ -40,7 +38,7 @@ const char *mcp_counter_create(mcp_counter_t **counter, const char *where,
 void mcp_counter_child_init(mcp_counter_t *counter, apr_pool_t *pchild);
 
 /**
- * Add one to @a key, which is made when it is not there. Keys are letters, digits and colons.
+ * Add one to @a key, which is made when it is not there. Keys are at most 64 letters, digits and colons.
  * @param until   when the server may forget the key: seconds since 1970
  * @param before  another key to read, or NULL
  * @param count   the sum

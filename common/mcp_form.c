@@ -92,33 +92,13 @@ const char *mcp_form_get(const apr_array_header_t *form, const char *name)
     return NULL;
 }
 
-int mcp_form_count(const apr_array_header_t *form, const char *name)
-{
-    int count = 0;
-
-    for (int i = 0; i < form->nelts; i++) {
-        count += !strcmp(APR_ARRAY_IDX(form, i, field_t).name, name);
-    }
-    return count;
-}
-
-static int in_names(const char *const *names, const char *name)
-{
-    for (; names && *names; names++) {
-        if (!strcmp(*names, name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-const char *mcp_form_duplicate(const apr_array_header_t *form, const char *const *multi)
+const char *mcp_form_duplicate(const apr_array_header_t *form)
 {
     for (int i = 1; i < form->nelts; i++) {
         const char *name = APR_ARRAY_IDX(form, i, field_t).name;
 
         for (int j = 0; j < i; j++) {
-            if (!strcmp(APR_ARRAY_IDX(form, j, field_t).name, name) && !in_names(multi, name)) {
+            if (!strcmp(APR_ARRAY_IDX(form, j, field_t).name, name)) {
                 return name;
             }
         }

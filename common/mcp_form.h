@@ -20,10 +20,7 @@ apr_status_t mcp_form_parse(apr_pool_t *p, const char *text, apr_size_t len, apr
 /** The one value of @a name; NULL when absent. The first when there are several: check mcp_form_duplicate first. */
 const char *mcp_form_get(const apr_array_header_t *form, const char *name);
 
-/** Number of fields called @a name. */
-int mcp_form_count(const apr_array_header_t *form, const char *name);
-
-/** A name that occurs twice, or NULL. Names in the NULL-terminated list @a multi (may be NULL) are allowed to. */
-const char *mcp_form_duplicate(const apr_array_header_t *form, const char *const *multi);
+/** A name that occurs twice, or NULL. */
+const char *mcp_form_duplicate(const apr_array_header_t *form);
 
 #endif

@@ -251,11 +251,6 @@ const char *mcp_signer_alg(const mcp_signer_t *signer)
     return signer->alg;
 }
 
-const char *mcp_signer_x5t_s256(const mcp_signer_t *signer)
-{
-    return signer->x5t;
-}
-
 apr_time_t mcp_signer_not_after(const mcp_signer_t *signer)
 {
     return signer->not_after;

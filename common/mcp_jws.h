@@ -29,9 +29,6 @@ int mcp_signer_can(const mcp_signer_t *signer, const char *alg);
 /** The algorithm that it signs by. */
 const char *mcp_signer_alg(const mcp_signer_t *signer);
 
-/** SHA-256 of the certificate in base64url (RFC 7515 section 4.1.8), NULL without a certificate. */
-const char *mcp_signer_x5t_s256(const mcp_signer_t *signer);
-
 /** When the certificate expires, 0 without one. */
 apr_time_t mcp_signer_not_after(const mcp_signer_t *signer);
 

@@ -228,7 +228,8 @@ static int has_ours(const apr_table_t *env)
     return 0;
 }
 
-void mcp_guard_publish(request_rec *r, const mcp_session_t *session)
+/* r->user, r->ap_auth_type and the environment (MCP_SUBJECT...) from the session. */
+static void publish(request_rec *r, const mcp_session_t *session)
 {
     apr_table_t *env = r->subprocess_env;
     /* Names that begin alike make each replacement search through all before it: add where there is
@@ -290,7 +291,7 @@ int mcp_guard_authenticate(request_rec *r, mcp_guard_request_t *req)
     if (!req->session) {
         return status;
     }
-    mcp_guard_publish(r, req->session);
+    publish(r, req->session);
     return mcp_session_ids_open(r, req);
 }
 

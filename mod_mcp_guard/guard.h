@@ -3,17 +3,22 @@
  *
  * A request to a guarded location (AuthType MCP) goes through these files in this order:
  *
- *   host.c     Host against the allow-list                          header_parser
- *   origin.c   Origin against the allow-list, CORS preflight          header_parser
- *   authn.c    bearer -> seal, expiry, audience -> session_cache.c -> store   check_authn
- *   rpc.c      the body, where a rule asks for it: read, checked, put back   auth_checker
- *   limit.c    rates, quotas, calls at once: by address before authentication, by everything else after it   access_checker,
- *              auth_checker
- *   authz.c    Require, 403 insufficient_scope; nobody without a session   auth_checker, fixups
- *   inject.c   scrub what no client may say; backend key, identity   fixups, proxy's fixups
- *   session_id.c   MCP session ids, bound to person and client   after authentication, and on the way back
- *   calls.c    audit log, metrics and trace (spans.c) of each call     fixups, log_transaction
- *   response.c answer: CORS, event streams, the legacy endpoint event (endpoint.c)   output filter
+ *   header_parser     host.c          Host against the allow-list
+ *                     origin.c        Origin against the allow-list, CORS preflight
+ *   access_checker    limit.c         rates, quotas, calls at once: those by address
+ *   check_authn       authn.c         bearer -> seal, expiry, audience -> session_cache.c -> store
+ *                     session_id.c    MCP session ids, bound to person and client; shown on the way back
+ *   auth_checker      rpc.c           the body, where a rule asks for it: read, checked, put back
+ *                     limit.c         all other limits
+ *                     authz.c         Require, 403 insufficient_scope
+ *   fixups            authz.c         nobody without a session
+ *                     inject.c        scrub what no client may say
+ *                     upstream_token.c, assertion.c   what the backend is to be given
+ *                     calls.c         trace
+ *   proxy's fixups    inject.c        backend key, identity, tokens
+ *   output filters    response.c      CORS, event streams, the legacy endpoint event (endpoint.c)
+ *                     lists.c         lists, cut down to what the caller may use (policy.h)
+ *   log_transaction   calls.c         audit log, metrics and trace (spans.c) of each call
  */
 
 #ifndef MCP_GUARD_H
@@ -189,9 +194,6 @@ const mcp_guard_dir_t *mcp_guard_guarded(request_rec *r);
 /** The header that two directives of @a dir choose, in any spelling that backends take for the same; NULL: none. */
 const char *mcp_guard_header_clash(const mcp_guard_dir_t *dir);
 
-/** Is anything guarded, or the guard configured, so that keys and store are needed? */
-int mcp_guard_in_use(server_rec *main_server);
-
 /** check_config, which configtest runs too: what guarded locations need. OK or an HTTP status. */
 int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp);
 
@@ -215,15 +217,15 @@ const char *mcp_guard_upstream_check(const mcp_guard_dir_t *dir);
 /** May the backend get something under this header? NULL, or why not. */
 const char *mcp_guard_header_name(cmd_parms *cmd, const char *name);
 
+/** fixups: the person's upstream access token for inject.c. DECLINED, or the refusal is answered. */
+int mcp_guard_upstream_token(request_rec *r);
+
 /* ---- assertion.c ---- */
 
 const char *mcp_set_guard_assertion(cmd_parms *cmd, void *config, const char *header, const char *audience);
 
 /** fixups: a signed assertion for inject.c. DECLINED, or the refusal is answered. */
 int mcp_guard_assertion(request_rec *r);
-
-/** fixups: the person's upstream access token for inject.c. DECLINED, or the refusal is answered. */
-int mcp_guard_upstream_token(request_rec *r);
 
 /* ---- answer.c ---- */
 
@@ -304,9 +306,6 @@ const mcp_session_t *mcp_guard_inherited(request_rec *r, const mcp_resource_t *r
 
 /** The resource that the request calls: MCPGuardResource, or by path. NULL: misconfigured. */
 const mcp_resource_t *mcp_guard_resource(request_rec *r, const mcp_guard_dir_t *dir);
-
-/** r->user, r->ap_auth_type and the environment (MCP_SUBJECT...) from the session. */
-void mcp_guard_publish(request_rec *r, const mcp_session_t *session);
 
 /* ---- authz.c ---- */
 

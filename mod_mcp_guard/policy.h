@@ -52,6 +52,9 @@ apr_size_t mcp_policy_list_max(const mcp_policy_conf_t *conf);
 /** The settings of the section of a directive that is being read. */
 mcp_policy_conf_t *mcp_policy_conf_of(cmd_parms *cmd);
 
+/** For directive setters: requests to the section of @a cmd must have their messages read. */
+void mcp_rpc_want(cmd_parms *cmd);
+
 /* The command table entries. */
 #define MCP_POLICY_COMMANDS \
     AP_INIT_FLAG("MCPValidate", mcp_set_validate, NULL, ACCESS_CONF, \
@@ -75,7 +78,6 @@ const char *mcp_set_message_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_limit(cmd_parms *cmd, void *dir, const char *arg);
 const char *mcp_set_list_step_up(cmd_parms *cmd, void *dir, int flag);
 const char *mcp_set_tool_scope(cmd_parms *cmd, void *dir, const char *tool, const char *scope);
-const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode, const char *more);
 const char *mcp_see_require(cmd_parms *cmd, void *dir, const char *args);
 
 /* ---- tool_scope.c ---- */
@@ -84,6 +86,8 @@ const char *mcp_see_require(cmd_parms *cmd, void *dir, const char *args);
 const char *mcp_tool_scopes(apr_pool_t *p, const mcp_policy_conf_t *conf, const mcp_rpc_message_t *message);
 
 /* ---- pins.c ---- */
+
+const char *mcp_set_tool_pins(cmd_parms *cmd, void *dir, const char *arg, const char *mode, const char *more);
 
 /** pre_config: forget the last reading of the configuration. */
 void mcp_pins_begin(apr_pool_t *pconf);

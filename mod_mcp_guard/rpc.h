@@ -64,9 +64,6 @@ typedef struct {
 
 /* ---- rpc.c ---- */
 
-/** For directive setters: requests to the section of @a cmd must have their messages read. */
-void mcp_rpc_want(cmd_parms *cmd);
-
 /**
  * The messages of a request, from check_authz on (so in fixups and handlers, and in Require).
  * @return NULL where the location reads none

@@ -71,7 +71,7 @@ void mcp_stream_config_begin(void);
 /** Open streams and how others ended, for Prometheus. */
 void mcp_stream_metrics(request_rec *r);
 
-/* ---- what the guard provides (stream_guard.c) ---- */
+/* ---- what the guard provides (stream_guard.c, config_check.c) ---- */
 
 /* Who holds a stream. Strings live as long as the request. */
 typedef struct {
@@ -106,7 +106,7 @@ int mcp_guard_grant_revoked(const unsigned char grant[MCP_ID_LEN], apr_pool_t *p
  */
 apr_status_t mcp_guard_revocations(int remote, apr_uint64_t *stamp, apr_pool_t *p);
 
-/** Does the configuration guard anything (config.c)? */
+/** Is anything guarded, or the guard configured, so that keys and store are needed? */
 int mcp_guard_in_use(server_rec *main_server);
 
 #endif

@@ -280,7 +280,7 @@ mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, a
 
 void mcp_stream_status_hooks(apr_pool_t *p);
 
-/* ---- the relay: stream_relay.c hands over to the relay thread (stream_loop.h) ---- */
+/* ---- the relay: stream_relay.c hands over to the relay thread (stream_loop.c, stream_out.c) ---- */
 
 typedef enum {
     MCP_PARK_NEW,    /* the MPM's worker has not let go of it yet */
@@ -322,8 +322,6 @@ typedef struct mcp_park_t {
     unsigned swollen : 1; /* output was kept for a slow client */
     int state;            /* c->cs->state with which the worker came back */
 } mcp_park_t;
-
-void mcp_relay_hooks(apr_pool_t *p);
 
 /** The request ends: close a backend that was taken over for it and did not come to the relay. */
 void mcp_relay_drop(mcp_stream_t *s);

@@ -416,9 +416,8 @@ static int relay_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
     return OK;
 }
 
-void mcp_relay_hooks(apr_pool_t *p)
+static void relay_hooks(void)
 {
-    (void)p;
     take_handle = ap_register_input_filter("MCP_STREAM_TAKE", take_filter, NULL, AP_FTYPE_RESOURCE);
     mcp_out_register_filter();
     APR_OPTIONAL_HOOK(proxy, create_req, relay_create_req, NULL, NULL, APR_HOOK_LAST);
@@ -434,6 +433,6 @@ void mcp_stream_register_hooks(apr_pool_t *p)
     mcp_stream_govern_hooks(p);
     mcp_backend_hooks(p);
     mcp_wait_hooks(p);
-    mcp_relay_hooks(p);
+    relay_hooks();
     mcp_stream_status_hooks(p);
 }

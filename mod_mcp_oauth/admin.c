@@ -114,7 +114,7 @@ static int sessions(request_rec *r, mcp_oauth_conf_t *conf)
     json_t *json, *all;
 
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS
-        || mcp_form_duplicate(form, NULL)) {
+        || mcp_form_duplicate(form)) {
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "the query is malformed");
     }
     if (mcp_form_get(form, "grant")) {

@@ -247,7 +247,7 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
     /* RFC 6749 section 3.1; several resources (RFC 8707 section 2) are not served, a token has one
      * audience. Which of two values is meant cannot be known, so not even the redirect URI is
      * trusted (T28). */
-    twice = mcp_form_duplicate(form, NULL);
+    twice = mcp_form_duplicate(form);
     if (twice) {
         return mcp_page_error(
             r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,

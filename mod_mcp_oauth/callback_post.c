@@ -79,7 +79,7 @@ int mcp_callback_post(request_rec *r, const mcp_oauth_conf_t *conf)
                               "the body of the callback");
     }
     if (mcp_form_parse(r->pool, body, len, &form) != APR_SUCCESS
-        || mcp_form_duplicate(form, NULL)) {
+        || mcp_form_duplicate(form)) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "the callback's form is malformed");
     }

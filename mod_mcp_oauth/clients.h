@@ -102,10 +102,6 @@ apr_status_t mcp_clients_post_config(mcp_clients_conf_t *conf, server_rec *s, ap
 /** child_init duty: the caches of documents and logos. */
 void mcp_clients_child_init(apr_pool_t *pchild);
 
-/** Does @a host equal an entry of @a hosts, or end with one that begins with "*."? (T39: at a dot
- * only) */
-int mcp_host_listed(const apr_array_header_t *hosts, const char *host);
-
 /* ---- limits (client_limit.c) ---- */
 
 /** post_config duty: default rates, and the one table of all hosts. Errors are logged. */
@@ -145,10 +141,16 @@ void mcp_client_document_drop(const char *url);
 /** child_init duty: their cache. */
 void mcp_client_documents_child_init(apr_pool_t *pchild);
 
+/* ---- metadata documents (client_metadata.c) ---- */
+
 /** The client whose client_id is the URL of its metadata document (AS-20 to AS-27). OK, or a status
  * with @a res. */
 int mcp_client_from_metadata(apr_pool_t *p, const struct mcp_oauth_conf_t *conf,
                              const char *client_id, mcp_client_t *client, mcp_result_t *res);
+
+/** Does @a host equal an entry of @a hosts, or end with one that begins with "*."? (T39: at a dot
+ * only) */
+int mcp_host_listed(const apr_array_header_t *hosts, const char *host);
 
 /* ---- logos of clients (client_logo.c) ---- */
 
@@ -175,6 +177,8 @@ int mcp_client_logos(const mcp_clients_conf_t *conf);
  */
 const char *mcp_client_logo_url(request_rec *r, const struct mcp_oauth_conf_t *conf, int source,
                                 const char *key, const char *logo_uri);
+
+/* ---- directives (client_config.c, client_limit.c) ---- */
 
 #define MCP_CLIENT_COMMANDS \
     AP_INIT_FLAG("MCPOAuthClientMetadata", mcp_set_client_metadata, NULL, RSRC_CONF, \

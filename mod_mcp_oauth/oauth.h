@@ -12,6 +12,19 @@
  *   GET /oauth-callback   person is known    code, MCP_PURPOSE_CODE, with its record MCP_KIND_CODE
  *                         or, when she has yet to consent: consent form with MCP_KIND_PARKED
  *   POST /token           client has proved  grant, ticket, upstream tokens stored; two tokens
+ *
+ * The files, in the order in which a sign-in comes by:
+ *
+ *   mod_mcp_oauth.c   hooks, and which path leads where    config.c   directives
+ *   metadata.c        where clients look first             client*.c, regist*.c   who they are (clients.h)
+ *   authorize.c       the request, checked                 authz.c    as it travels, and the answer to it
+ *   consent*.c        the person is asked                  remember.c, browser.c   what her browser keeps of it
+ *   sign_in*.c        to the provider (upstream/)          callback*.c, challenge.c   and back
+ *   code.c            who it is: a code                    token.c, refresh*.c, revoke.c   what a client does with tokens
+ *   session.c         grants, as all of these write them   upstream_tokens.c, backend_tokens.c, flight.c   the provider's tokens
+ *
+ * Beside it: page*.c, template*.c, language.c, image.c (page.h) what people see; connections.c, signout.c, login.c,
+ * backchannel.c, person.c (connections.h) what they gave, and take back; admin.c mcpctl's other end.
  */
 
 #ifndef MCP_OAUTH_H
@@ -85,16 +98,6 @@ const mcp_provider_t *mcp_provider_by_name(const mcp_oauth_conf_t *conf, const c
 /** The <MCPProvider> that is called exactly @a name (may be NULL), or NULL. */
 const mcp_provider_t *mcp_provider_exactly(const mcp_oauth_conf_t *conf, const char *name);
 
-/** What people are told a provider is: its label, and the host of its issuer. */
-const char *mcp_provider_title(apr_pool_t *p, const mcp_provider_t *provider);
-
-/**
- * Where a provider sends people back to, below base_url. One path for each, so that an answer can
- * only be taken for that of the provider that was asked (mix-up, RFC 9700 section 4.4.2).
- */
-const char *mcp_provider_callback(apr_pool_t *p, const mcp_oauth_conf_t *conf,
-                                  const mcp_provider_t *provider);
-
 /**
  * The resource that a client means by @a uri (AS-11): its canonical URI, with or without a trailing
  * slash, a path below it, or only its origin; the first one when @a uri is NULL.
@@ -119,6 +122,14 @@ static inline void mcp_put(json_t *json, const char *name, const char *value)
     }
 }
 
+/** What a result has for the log. */
+static inline const char *mcp_detail(const mcp_result_t *res)
+{
+    const char *detail = res->log ? res->log : res->description;
+
+    return detail ? detail : "-";
+}
+
 /* Alphabets: base64url, and what PKCE allows (RFC 7636 section 4.1). */
 #define MCP_B64URL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 #define MCP_PKCE_CHARS MCP_B64URL_CHARS ".~"
@@ -141,18 +152,6 @@ char *mcp_client_seal(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_cli
 int mcp_client_open(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *client_id,
                     mcp_client_t *client, mcp_result_t *res);
 
-/** The client of a token or revocation request, authenticated by the method that it has (client_auth.c). */
-int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
-                            const apr_array_header_t *form, mcp_client_t *client,
-                            mcp_result_t *res);
-
-/**
- * What a client says of itself when it registers, as far as it is kept (registration.c): strings
- * belong to @a body or the request. OK, or 400 with RFC 7591's error in @a res.
- */
-int mcp_registration_read(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
-                          mcp_client_t *client, mcp_result_t *res);
-
 /** May clients that nobody configured have this redirect URI here? NULL, or why not. */
 const char *mcp_redirect_admitted(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *uri);
 
@@ -165,15 +164,23 @@ int mcp_client_redirect_ok(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mc
  * @a max bytes. */
 char *mcp_clean_text(apr_pool_t *p, const char *text, apr_size_t max);
 
+/* ---- what a client registers as (registration.c) ---- */
+
+/**
+ * What a client says of itself when it registers, as far as it is kept: strings
+ * belong to @a body or the request. OK, or 400 with RFC 7591's error in @a res.
+ */
+int mcp_registration_read(request_rec *r, const mcp_oauth_conf_t *conf, const json_t *body,
+                          mcp_client_t *client, mcp_result_t *res);
+
+/* ---- what a client proves (client_auth.c) ---- */
+
+/** The client of a token or revocation request, authenticated by the method that it has. */
+int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
+                            const apr_array_header_t *form, mcp_client_t *client,
+                            mcp_result_t *res);
+
 /* ---- an authorization request on its way (authz.c) ---- */
-
-/** What a result has for the log. */
-static inline const char *mcp_detail(const mcp_result_t *res)
-{
-    const char *detail = res->log ? res->log : res->description;
-
-    return detail ? detail : "-";
-}
 
 typedef struct {
     const char *client_key;
@@ -202,8 +209,7 @@ static inline int mcp_authz_no_page(const mcp_authz_t *authz)
 }
 
 #define MCP_STATE_MAX 2048 /* bytes of a client's state */
-#define MCP_AUTHZ_MAX \
-    2480 /* bytes of the JSON form, so that it fits into the transaction cookie with the rest */
+#define MCP_AUTHZ_MAX 2480 /* bytes of the JSON form: with the rest it has to fit into the transaction cookie */
 
 /** JSON form, with the issuer's tag; the caller owns the reference. */
 json_t *mcp_authz_json(const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
@@ -324,31 +330,84 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_choice_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_httpd_sign_in_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf);
-
-/** POST of a provider's answer; a part of mcp_callback_handler(). */
-int mcp_callback_post(request_rec *r, const mcp_oauth_conf_t *conf);
-
-/** The query that mcp_callback_post() has sealed, NULL when it does not open or is too old. */
-const char *mcp_callback_query(request_rec *r, const mcp_oauth_conf_t *conf, const char *sealed);
-
 int mcp_token_handler(request_rec *r, mcp_oauth_conf_t *conf);
 int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf);
 
-/** What mcpctl talks to: handler hook, DECLINED for other handlers than "mcp-admin" (admin.c). */
-int mcp_admin_handler(request_rec *r);
+/* ---- metadata (metadata.c) ---- */
 
 /** Does @a path (r->uri) name an authorization server metadata document in any form that clients
  * probe (AS-5)? */
 int mcp_metadata_match(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char *path, int *openid,
                        int *known);
 
+/* ---- administration (admin.c) ---- */
+
+/** handler hook: what mcpctl talks to. DECLINED for other handlers than "mcp-admin". */
+int mcp_admin_handler(request_rec *r);
+
+/* ---- the consent page (consent_page.c) ---- */
+
 /**
- * The consent page for a checked request (consent_page.c).
+ * The consent page for a checked request.
  * @param account  who is signed in, for people to read; NULL as long as that is not known
  * @param parked  id under which what the sign-in brought waits for the answer, or NULL
  */
 int mcp_consent_page(request_rec *r, mcp_oauth_conf_t *conf, const mcp_client_t *client,
                      const mcp_authz_t *authz, const char *account, const char *parked);
+
+/** What MCPScope says of the scope called @a name, or NULL. */
+const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name);
+
+/** The scopes of a list in words, for pages: [{"text":, "name":, "optional":, "field": "s0"}] */
+json_t *mcp_scopes_model(const mcp_oauth_conf_t *conf, apr_pool_t *p, const char *scopes);
+
+/* ---- the way to a provider (sign_in.c) ---- */
+
+/** The person said yes: go to the provider, or show the page to choose one. */
+int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
+
+/** Once more to the same provider, with the claims challenge that it answered a sign-in with (E11). */
+int mcp_sign_in_again(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
+                      const mcp_authz_t *authz, const char *claims);
+
+/** What people are told a provider is: its label, and the host of its issuer. */
+const char *mcp_provider_title(apr_pool_t *p, const mcp_provider_t *provider);
+
+/**
+ * Where a provider sends people back to, below base_url. One path for each, so that an answer can
+ * only be taken for that of the provider that was asked (mix-up, RFC 9700 section 4.4.2).
+ */
+const char *mcp_provider_callback(apr_pool_t *p, const mcp_oauth_conf_t *conf,
+                                  const mcp_provider_t *provider);
+
+/* ---- the way back (callback.c, callback_post.c) ---- */
+
+/* A sign-in that is under way: what its cookie holds. */
+typedef struct {
+    mcp_authz_t authz;
+    mcp_upstream_request_t sent;
+    const mcp_provider_t *provider;
+    const char *error; /* what the provider answered instead of a code, NULL when it did not */
+    int again;         /* after a challenge of the provider: there is no third attempt */
+} mcp_transaction_t;
+
+/**
+ * The transaction that the state and this browser's cookie agree on, and whose provider's callback
+ * this is. It can be used once.
+ * @return OK, or the answer is sent and DONE returned
+ */
+int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
+                         mcp_transaction_t *tx);
+
+/** The person is known: a code for the client. Returns OK. */
+int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
+                  const mcp_identity_t *who);
+
+/** POST of a provider's answer; a part of mcp_callback_handler(). */
+int mcp_callback_post(request_rec *r, const mcp_oauth_conf_t *conf);
+
+/** The query that mcp_callback_post() has sealed, NULL when it does not open or is too old. */
+const char *mcp_callback_query(request_rec *r, const mcp_oauth_conf_t *conf, const char *sealed);
 
 /* ---- a person is known (code.c) ---- */
 
@@ -387,46 +446,14 @@ void mcp_remember_denial(request_rec *r, const mcp_oauth_conf_t *conf, const mcp
 /** Forget all, at sign-out. */
 void mcp_consent_forget(request_rec *r, const mcp_oauth_conf_t *conf);
 
-/** What MCPScope says of the scope called @a name, or NULL. */
-const mcp_scope_t *mcp_scope_text(const mcp_oauth_conf_t *conf, const char *name);
-
-/** The scopes of a list in words, for pages: [{"text":, "name":, "optional":, "field": "s0"}] */
-json_t *mcp_scopes_model(const mcp_oauth_conf_t *conf, apr_pool_t *p, const char *scopes);
-
-/* A sign-in that is under way: what its cookie holds. */
-typedef struct {
-    mcp_authz_t authz;
-    mcp_upstream_request_t sent;
-    const mcp_provider_t *provider;
-    const char *error; /* what the provider answered instead of a code, NULL when it did not */
-    int again;         /* after a challenge of the provider: there is no third attempt */
-} mcp_transaction_t;
-
-/**
- * The transaction that the state and this browser's cookie agree on, and whose provider's callback
- * this is. It can be used once.
- * @return OK, or the answer is sent and DONE returned
- */
-int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
-                         mcp_transaction_t *tx);
-
-/** The person is known: a code for the client. Returns OK. */
-int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
-                  const mcp_identity_t *who);
-
-/** The person said yes: go to the provider, or show the page to choose one (sign_in.c). */
-int mcp_sign_in(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_authz_t *authz);
-
-/** Once more to the same provider, with the claims challenge that it answered a sign-in with (E11). */
-int mcp_sign_in_again(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
-                      const mcp_authz_t *authz, const char *claims);
-
-/** grant_type=refresh_token; the client is authenticated. */
-int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
-                      const mcp_client_t *client);
+/* ---- tokens (token.c, refresh.c) ---- */
 
 /** Body of a POST of a form to a machine endpoint, parsed; OK, or the JSON error is sent and DONE
  * returned. */
 int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **form);
+
+/** grant_type=refresh_token; the client is authenticated. */
+int mcp_refresh_grant(request_rec *r, mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                      const mcp_client_t *client);
 
 #endif

@@ -62,7 +62,7 @@ int mcp_page_form_open(request_rec *r, const mcp_oauth_conf_t *conf, mcp_purpose
         return DONE;
     }
     if (mcp_form_parse(r->pool, body, len, form) != APR_SUCCESS
-        || mcp_form_duplicate(*form, NULL)) {
+        || mcp_form_duplicate(*form)) {
         mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                        apr_psprintf(r->pool, "the %s is malformed", what));
         return DONE;

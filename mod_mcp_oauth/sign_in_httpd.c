@@ -103,7 +103,7 @@ int mcp_httpd_sign_in_handler(request_rec *r, mcp_oauth_conf_t *conf)
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
     }
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS
-        || mcp_form_duplicate(form, NULL)) {
+        || mcp_form_duplicate(form)) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "the query of the sign-in is malformed");
     }

@@ -63,7 +63,7 @@ int mcp_machine_form(request_rec *r, const char *methods, apr_array_header_t **f
         mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "the form is malformed");
         return DONE;
     }
-    if (mcp_form_duplicate(*form, NULL)) { /* RFC 6749 section 3.2 (T28) */
+    if (mcp_form_duplicate(*form)) { /* RFC 6749 section 3.2 (T28) */
         mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "a parameter occurs twice");
         return DONE;
     }

@@ -51,7 +51,9 @@ static void unescape(char *name)
     *out = '\0';
 }
 
-const json_t *mcp_claims_at(const json_t *claims, const char *path)
+/* A claim by name or path: the member that is called so, else a JSON pointer (RFC 6901, with a slash first), else
+ * members separated by dots. NULL when there is none. */
+static const json_t *claim_at(const json_t *claims, const char *path)
 {
     const json_t *found = json_object_get(claims, path);
     int pointer = *path == '/';
@@ -107,7 +109,7 @@ char *mcp_claims_filter(apr_pool_t *p, const json_t *claims, const apr_array_hea
 
     for (int i = 0; i < names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(names, i, const char *);
-        json_t *value = (json_t *)mcp_claims_at(claims, name);
+        json_t *value = (json_t *)claim_at(claims, name);
         apr_size_t size;
 
         if (!strcmp(name, MCP_CLAIMS_OVERAGE)) {
@@ -170,7 +172,7 @@ const char *mcp_claims_subject(apr_pool_t *p, const json_t *claims, const apr_ar
 
     for (int i = 0; i < (names ? names->nelts : 1); i++) {
         const char *name = names ? APR_ARRAY_IDX(names, i, const char *) : "sub";
-        const char *text = plain_text(p, mcp_claims_at(claims, name));
+        const char *text = plain_text(p, claim_at(claims, name));
 
         if (!text || strlen(text) > SUBJECT_MAX) {
             *why = apr_psprintf(p, "the claim %s, which names the person, is missing or is no plain value", name);
@@ -187,7 +189,7 @@ const char *mcp_claims_subject(apr_pool_t *p, const json_t *claims, const apr_ar
 const char *mcp_claims_username(apr_pool_t *p, const json_t *claims, const char *wanted)
 {
     static const char *const names[] = { "preferred_username", "email", "name", "sub" };
-    const char *text = wanted ? plain_text(p, mcp_claims_at(claims, wanted)) : NULL;
+    const char *text = wanted ? plain_text(p, claim_at(claims, wanted)) : NULL;
 
     for (apr_size_t i = 0; !text && i < sizeof(names) / sizeof(*names); i++) {
         text = mcp_json_str(claims, names[i]);

@@ -22,9 +22,10 @@ int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback)
            || (loopback && !strcmp(parsed.scheme, "http") && mcp_url_is_loopback(&parsed));
 }
 
-int mcp_provider_is_loopback(const mcp_provider_t *provider)
+/* Is the provider's issuer an http URL? MCPProviderIssuer takes those on loopback only. */
+static int is_loopback(const mcp_provider_t *provider)
 {
-    return provider->issuer && !strncmp(provider->issuer, "http:", 5); /* http elsewhere is refused by MCPProviderIssuer */
+    return provider->issuer && !strncmp(provider->issuer, "http:", 5);
 }
 
 /* An endpoint's URL, or NULL with *why set. */
@@ -37,7 +38,7 @@ static const char *endpoint(apr_pool_t *p, const mcp_provider_t *provider, const
         *why = apr_pstrcat(p, "has no ", name, NULL);
         return NULL;
     }
-    if (!mcp_upstream_url_ok(p, url, mcp_provider_is_loopback(provider))) {
+    if (!mcp_upstream_url_ok(p, url, is_loopback(provider))) {
         *why = apr_psprintf(p, "%s is not an https URL: %s", name, mcp_log_text(p, url));
         return NULL;
     }

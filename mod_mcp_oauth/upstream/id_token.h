@@ -81,12 +81,6 @@ char *mcp_claims_filter(apr_pool_t *p, const json_t *claims, const apr_array_hea
 apr_size_t mcp_claims_names_size(const apr_array_header_t *names);
 
 /**
- * A claim by name or path: the member that is called so, else a JSON pointer (RFC 6901, with a slash first), else
- * members separated by dots. NULL when there is none.
- */
-const json_t *mcp_claims_at(const json_t *claims, const char *path);
-
-/**
  * What names a person for ever: the claims called in @a names (const char *; NULL: sub), strings or integers, joined by
  * slashes and percent-encoded where there are several.
  * @return NULL with *why set when one is missing

@@ -6,13 +6,26 @@
 #include <apr_cstr.h>
 #include <apr_strings.h>
 
-/* Another preset is another table here and a line in presets[]. A line holds one directive as an
- * administrator would write it; lines with "{}" are left out where MCPProviderPreset has no
- * argument. */
+/* Another preset is another table here and a line in presets[]. Nothing but directives: all of it can be written by hand,
+ * and what is, prevails. */
+
+/* One directive, as an administrator would write it. "{}" stands for what follows the preset's name; the line is left out
+ * where nothing does. */
+typedef struct {
+    const char *directive;
+    const char *args;
+} line_t;
+
+/* What is known of a product. */
+typedef struct {
+    const char *name;
+    const char *argument; /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
+    const line_t *lines;  /* ends with a NULL directive */
+} preset_t;
 
 /* No offline_access: Google gives a refresh token for access_type=offline, and only when it has
  * asked the person. */
-static const mcp_preset_line_t google[] = {
+static const line_t google[] = {
     { "MCPProviderLabel", "Google" },
     { "MCPProviderIssuer", "https://accounts.google.com" },
     { "MCPProviderScope", "\"openid profile email\"" },
@@ -23,7 +36,7 @@ static const mcp_preset_line_t google[] = {
     { NULL, NULL },
 };
 
-static const mcp_preset_line_t okta[] = {
+static const line_t okta[] = {
     { "MCPProviderLabel", "Okta" },
     { "MCPProviderIssuer", "https://{}" },
     { "MCPProviderScope", "\"openid profile email offline_access\"" },
@@ -33,7 +46,7 @@ static const mcp_preset_line_t okta[] = {
 
 /* The issuer ends with a slash; names of claims of one's own are URLs and have to be named by hand.
  */
-static const mcp_preset_line_t auth0[] = {
+static const line_t auth0[] = {
     { "MCPProviderLabel", "Auth0" },
     { "MCPProviderIssuer", "https://{}/" },
     { "MCPProviderScope", "\"openid profile email offline_access\"" },
@@ -43,14 +56,14 @@ static const mcp_preset_line_t auth0[] = {
 };
 
 /* The scope is our default, of which only that is asked for which the realm offers. */
-static const mcp_preset_line_t keycloak[] = {
+static const line_t keycloak[] = {
     { "MCPProviderLabel", "Keycloak" },
     { "MCPProviderIssuer", "https://{}" },
     { "MCPProviderClaims", "name email preferred_username groups realm_access.roles" },
     { NULL, NULL },
 };
 
-static const mcp_preset_line_t entra[] = {
+static const line_t entra[] = {
     { "MCPProviderLabel", "Microsoft" },
     { "MCPProviderIssuer", "https://login.microsoftonline.com/{}/v2.0" },
     { "MCPProviderAllowTenant", "{}" },
@@ -62,7 +75,7 @@ static const mcp_preset_line_t entra[] = {
 };
 
 /* OAuth 2.0 alone. A login can be given up and taken by somebody else, the number never is. */
-static const mcp_preset_line_t github[] = {
+static const line_t github[] = {
     { "MCPProviderType", "oauth2" },
     { "MCPProviderLabel", "GitHub" },
     { "MCPProviderIssuer", "https://github.com/login/oauth" },
@@ -76,7 +89,7 @@ static const mcp_preset_line_t github[] = {
     { NULL, NULL },
 };
 
-static const mcp_preset_t presets[] = {
+static const preset_t presets[] = {
     { "entra", "the tenant's id or domain, common, organizations or consumers", entra },
     { "google", NULL, google },
     { "okta", "a host such as example.okta.com, or example.okta.com/oauth2/default", okta },
@@ -87,7 +100,8 @@ static const mcp_preset_t presets[] = {
 
 #define PRESETS (sizeof(presets) / sizeof(*presets))
 
-const mcp_preset_t *mcp_preset_find(const char *name)
+/* The preset called @a name, in any letter case, or NULL. */
+static const preset_t *find(const char *name)
 {
     for (apr_size_t i = 0; i < PRESETS; i++) {
         if (!apr_cstr_casecmp(presets[i].name, name)) {
@@ -97,7 +111,8 @@ const mcp_preset_t *mcp_preset_find(const char *name)
     return NULL;
 }
 
-const char *mcp_preset_names(apr_pool_t *p)
+/* All names, for a message. */
+static const char *names_of_all(apr_pool_t *p)
 {
     const char *names = presets[0].name;
 
@@ -121,7 +136,7 @@ static int argument_ok(const char *arg)
 /* A directive at the place of @a preset, or NULL for one that needs the argument that is not there.
  */
 static ap_directive_t *one_line(apr_pool_t *p, const ap_directive_t *preset,
-                                const mcp_preset_line_t *line, const char *arg)
+                                const line_t *line, const char *arg)
 {
     const char *hole = strstr(line->args, "{}");
     ap_directive_t *made;
@@ -145,11 +160,11 @@ const char *mcp_preset_lines(apr_pool_t *p, const ap_directive_t *directive, ap_
 {
     const char *args = directive->args, *name = ap_getword_conf(p, &args),
                *arg = ap_getword_conf(p, &args);
-    const mcp_preset_t *preset = mcp_preset_find(name);
+    const preset_t *preset = find(name);
 
     *lines = NULL;
     if (!preset) {
-        return apr_psprintf(p, "MCPProviderPreset knows %s, and no \"%s\"", mcp_preset_names(p),
+        return apr_psprintf(p, "MCPProviderPreset knows %s, and no \"%s\"", names_of_all(p),
                             name);
     }
     if (!*arg) {
@@ -163,7 +178,7 @@ const char *mcp_preset_lines(apr_pool_t *p, const ap_directive_t *directive, ap_
             p, "MCPProviderPreset %s takes %s: \"%s\" is none; no scheme, and no slash at the end",
             preset->name, preset->argument, arg);
     }
-    for (const mcp_preset_line_t *line = preset->lines; line->directive; line++) {
+    for (const line_t *line = preset->lines; line->directive; line++) {
         ap_directive_t *made = one_line(p, directive, line, arg);
 
         if (made) {

@@ -11,27 +11,6 @@
 
 /* ---- presets.c ---- */
 
-/* One directive that a preset writes, as an administrator would. "{}" stands for what follows the
- * preset's name. */
-typedef struct {
-    const char *directive;
-    const char *args;
-} mcp_preset_line_t;
-
-/* What is known of a product. Nothing but directives: all of it can be written by hand, and what
- * is, prevails. */
-typedef struct {
-    const char *name;
-    const char *argument;           /* what MCPProviderPreset takes after the name, for messages; NULL: nothing */
-    const mcp_preset_line_t *lines; /* ends with a NULL directive */
-} mcp_preset_t;
-
-/** The preset called @a name, in any letter case, or NULL. */
-const mcp_preset_t *mcp_preset_find(const char *name);
-
-/** All names, for a message. */
-const char *mcp_preset_names(apr_pool_t *p);
-
 /**
  * The directives of a preset, to be walked before those that were written.
  * @param preset  the MCPProviderPreset directive; errors in the preset's lines are reported at its
@@ -49,6 +28,10 @@ const char *mcp_provider_section(cmd_parms *cmd, void *dummy, const char *args);
 mcp_provider_t *mcp_provider_of(cmd_parms *cmd, const char **why);
 
 /* ---- tenant.c ---- */
+
+const char *mcp_set_provider_token_scope(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_response_mode(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_provider_allow_tenant(cmd_parms *cmd, void *dummy, const char *arg);
 
 /** What of tenants and scopes in a section does not fit together. NULL, or what to mend. */
 const char *mcp_tenants_check(apr_pool_t *p, const mcp_provider_t *provider);
@@ -79,9 +62,6 @@ const char *mcp_set_provider_claims(cmd_parms *cmd, void *dummy, const char *arg
 const char *mcp_set_provider_subject(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_username(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_proxy(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_token_scope(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_response_mode(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_provider_allow_tenant(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_ca_file(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_provider_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the upstream side share among themselves.
  *
- *   signin.c     the functions of upstream.h: where a person's sign-in meets the provider
  *   provider_section.c, provider_set.c, presets.c   directives (provider_config.h)
- *   renew.c      refresh, and tokens for other resources
  *   provider.c   post_config, child_init
+ *   signin.c     a person's sign-in: the way to the provider, and the code that comes back
+ *   renew.c      refresh, and tokens for other resources
+ *   logout.c     logout tokens, and where a person signs out at the provider
  *   token_call.c the token endpoint: answers, errors
+ *   userinfo.c   who it is, where a provider of OAuth 2.0 alone has no id_token
  *   par.c        pushed authorization requests
  *   tenant.c     providers that stand for many tenants (Entra ID)
  *   credential.c client authentication: directives, secrets, assertions, certificates
@@ -135,6 +137,12 @@ const char *mcp_discovery_url(apr_pool_t *p, const mcp_provider_t *provider);
 /** The provider's metadata. As mcp_cache_get. */
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);
 
+/**
+ * May we connect to, or send a browser to, this URL of a provider? https; http only on loopback, and only where
+ * @a loopback allows (a provider that is configured there itself); no user information, no fragment (T18, CP-17).
+ */
+int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback);
+
 /* ---- signin.c ---- */
 
 /**
@@ -248,14 +256,5 @@ typedef struct mcp_provider_state_t {
 /** May this thread call the provider now? OK (mcp_upstream_leave() must follow) or 503. */
 int mcp_upstream_enter(const mcp_provider_t *provider, mcp_result_t *res);
 void mcp_upstream_leave(const mcp_provider_t *provider);
-
-/**
- * May we connect to, or send a browser to, this URL of a provider? https; http only on loopback, and only where
- * @a loopback allows (a provider that is configured there itself); no user information, no fragment (T18, CP-17).
- */
-int mcp_upstream_url_ok(apr_pool_t *p, const char *url, int loopback);
-
-/** Is the provider's issuer an http URL on loopback? */
-int mcp_provider_is_loopback(const mcp_provider_t *provider);
 
 #endif

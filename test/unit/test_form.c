@@ -23,7 +23,6 @@ START_TEST(reads)
 
     ck_assert_ptr_nonnull(form);
     ck_assert_str_eq(mcp_form_get(form, "a"), "1");
-    ck_assert_int_eq(mcp_form_count(form, "a"), 2);
     ck_assert_str_eq(mcp_form_get(form, "b"), "x y z");
     ck_assert_str_eq(mcp_form_get(form, "c"), "");
     ck_assert_str_eq(mcp_form_get(form, "d"), "");
@@ -31,7 +30,7 @@ START_TEST(reads)
     ck_assert_str_eq(mcp_form_get(form, "f"), "g=h");
     ck_assert_str_eq(mcp_form_get(form, "i"), "%+");
     ck_assert_ptr_null(mcp_form_get(form, "A"));
-    ck_assert_int_eq(mcp_form_count(form, "z"), 0);
+    ck_assert_ptr_null(mcp_form_get(form, "z"));
     ck_assert_ptr_nonnull(parse(""));
     ck_assert_int_eq(parse("")->nelts, 0);
     ck_assert_int_eq(parse("&&&")->nelts, 0);
@@ -98,14 +97,10 @@ END_TEST
 /* T28 */
 START_TEST(duplicates)
 {
-    static const char *const multi[] = { "resource", NULL };
-
-    ck_assert_ptr_null(mcp_form_duplicate(parse("a=1&b=1&c=1"), NULL));
-    ck_assert_str_eq(mcp_form_duplicate(parse("a=1&b=1&%61=1"), NULL), "a");
-    ck_assert_str_eq(mcp_form_duplicate(parse("resource=1&resource=2"), NULL), "resource");
-    ck_assert_ptr_null(mcp_form_duplicate(parse("resource=1&resource=2"), multi));
-    ck_assert_str_eq(mcp_form_duplicate(parse("resource=1&resource=2&state=1&state=1"), multi), "state");
-    ck_assert_ptr_null(mcp_form_duplicate(parse("State=1&state=1"), NULL));
+    ck_assert_ptr_null(mcp_form_duplicate(parse("a=1&b=1&c=1")));
+    ck_assert_str_eq(mcp_form_duplicate(parse("a=1&b=1&%61=1")), "a");
+    ck_assert_str_eq(mcp_form_duplicate(parse("resource=1&resource=2")), "resource");
+    ck_assert_ptr_null(mcp_form_duplicate(parse("State=1&state=1")));
 }
 END_TEST
 
