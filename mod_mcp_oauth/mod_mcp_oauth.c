@@ -10,16 +10,13 @@
 
 #include <apr_strings.h>
 #include <http_core.h>
-#include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
 
 #include "mcp_health.h"
 #include "mcp_http.h"
 #include "mcp_lint.h"
-#include "mcp_log.h"
 #include "mcp_metrics.h"
-#include "mcp_signing.h"
 #include "mcp_span.h"
 #include "mcp_status.h"
 
@@ -223,111 +220,13 @@ static int export_span(request_rec *r)
     return DECLINED;
 }
 
-static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
-{
-    return mcp_shared_pre_config(pconf) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
-}
-
-/* What start-up would stumble over: on a graceful restart that ends the server, so configtest has to find it. */
-static int test_secrets(server_rec *main_server, const apr_array_header_t *signing, apr_pool_t *pconf)
-{
-    for (server_rec *s = main_server; s; s = s->next) {
-        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
-
-        if (conf->enabled
-            && (mcp_clients_read_secrets(conf->clients, s, pconf) != APR_SUCCESS
-                || mcp_upstream_read_secrets(conf->providers, s, pconf) != APR_SUCCESS
-                || mcp_signing_open(signing, s, pconf) != APR_SUCCESS)) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    return OK;
-}
-
-/* Also run by configtest, so that what is missing is named before a restart. */
-static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                        server_rec *main_server)
-{
-    const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
-
-    for (server_rec *s = main_server; s; s = s->next) {
-        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
-        const char *why = mcp_oauth_finish(pconf, conf);
-
-        for (server_rec *other = main_server; !why && conf->enabled && other != s; other = other->next) {
-            const mcp_oauth_conf_t *before =
-                ap_get_module_config(other->module_config, &mcp_oauth_module);
-
-            why = before->enabled ? mcp_oauth_same_names(pconf, conf, before) : NULL;
-        }
-        if (why) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT | APLOG_STARTUP, 0, s, MCP_LOG(0202) "%s: %s",
-                         s->server_hostname ? s->server_hostname : "server", why);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    return mcp_is_config_test() ? test_secrets(main_server, global->shared->signing, pconf) : OK;
-}
-
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                       server_rec *main_server)
-{
-    mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
-    apr_array_header_t *done = NULL;
-    mcp_keyring_t *ring = NULL;
-    mcp_store_t *store = NULL;
-
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        return OK; /* the first of the two passes at start-up: thrown away */
-    }
-    for (server_rec *s = main_server; s; s = s->next) {
-        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
-
-        if (!conf->enabled) {
-            continue;
-        }
-        if (!store
-            && mcp_shared_post_config(global->shared, &ring, &store, main_server, pconf, ptemp)
-                   != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        conf->ring = ring;
-        conf->store = store;
-        if (mcp_clients_post_config(conf->clients, s, pconf) != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        if (conf->providers != done) { /* virtual hosts inherit the same sections */
-            if (mcp_upstream_post_config(conf->providers, s, pconf) != APR_SUCCESS) {
-                return HTTP_INTERNAL_SERVER_ERROR;
-            }
-            done = conf->providers;
-        }
-    }
-    return OK;
-}
-
-static void child_init(apr_pool_t *pchild, server_rec *main_server)
-{
-    for (server_rec *s = main_server; s; s = s->next) {
-        mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
-
-        if (conf->store) {
-            mcp_shared_child_init(conf->store, pchild);
-            mcp_upstream_child_init(pchild, main_server);
-            mcp_clients_child_init(pchild);
-            mcp_tokens_child_init(main_server);
-            return;
-        }
-    }
-}
-
 static void register_hooks(apr_pool_t *p)
 {
     mcp_tokens_register();
-    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_pre_config(mcp_oauth_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(mcp_oauth_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(mcp_oauth_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(mcp_oauth_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
@@ -340,8 +239,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(answer_metrics, NULL, NULL, APR_HOOK_LAST); /* mod_mcp_guard knows more */
 }
 
-AP_DECLARE_MODULE(mcp_oauth)
-= {
+module AP_MODULE_DECLARE_DATA mcp_oauth_module = {
     STANDARD20_MODULE_STUFF,
     NULL, /* per-directory configuration */
     NULL,

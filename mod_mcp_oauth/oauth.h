@@ -15,7 +15,7 @@
  *
  * The files, in the order in which a sign-in comes by:
  *
- *   mod_mcp_oauth.c   hooks, and which path leads where    config.c   directives
+ *   mod_mcp_oauth.c   hooks, and which path leads where    start.c, config.c   start-up, directives
  *   metadata.c        where clients look first             client*.c, regist*.c   who they are (clients.h)
  *   authorize.c       the request, checked                 authz.c    as it travels, and the answer to it
  *   consent*.c        the person is asked                  remember.c, browser.c   what her browser keeps of it
@@ -133,6 +133,20 @@ static inline const char *mcp_detail(const mcp_result_t *res)
 /* Alphabets: base64url, and what PKCE allows (RFC 7636 section 4.1). */
 #define MCP_B64URL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 #define MCP_PKCE_CHARS MCP_B64URL_CHARS ".~"
+
+/* ---- start-up (start.c) ---- */
+
+/** pre_config hook. */
+int mcp_oauth_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+
+/** check_config hook. Also run by configtest, so that what is missing is named before a restart. */
+int mcp_oauth_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
+
+/** post_config hook. */
+int mcp_oauth_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server);
+
+/** child_init hook. */
+void mcp_oauth_child_init(apr_pool_t *pchild, server_rec *main_server);
 
 /* ---- clients (client.c) ---- */
 
