@@ -16,7 +16,7 @@
  *                     upstream_token.c, assertion.c   what the backend is to be given
  *                     calls.c         trace
  *   proxy's fixups    inject.c        backend key, identity, tokens
- *   output filters    response.c      CORS, event streams, the legacy endpoint event (endpoint.c)
+ *   output filters    response.c      CORS, event streams, the legacy endpoint event (endpoint.c, endpoint_scan.c)
  *                     lists.c         lists, cut down to what the caller may use (policy.h)
  *   log_transaction   calls.c         audit log, metrics and trace (spans.c) of each call
  */
@@ -419,8 +419,6 @@ void mcp_guard_insert_filter(request_rec *r);
 
 /* ---- endpoint.c ---- */
 
-typedef struct mcp_sse_t mcp_sse_t;
-
 typedef struct {
     apr_pool_t *pool;
     const mcp_guard_dir_t *dir;
@@ -436,19 +434,23 @@ typedef struct {
  */
 const char *mcp_endpoint_rewrite(const mcp_endpoint_map_t *map, const char *uri);
 
+/* ---- endpoint_scan.c ---- */
+
+typedef struct mcp_endpoint_scan_t mcp_endpoint_scan_t;
+
 /**
  * A scanner that finds the first endpoint event, however the stream is cut into reads. What it
  * holds of an unfinished event when the stream ends is dropped, as clients do with it.
  */
-mcp_sse_t *mcp_sse_create(const mcp_endpoint_map_t *map);
+mcp_endpoint_scan_t *mcp_endpoint_scan_make(const mcp_endpoint_map_t *map);
 
 /**
  * Feed bytes; what may go on to the client is added to @a out.
  * @return APR_SUCCESS: go on; APR_EOF: the endpoint event went by, the rest needs no scanning (and
  *         what is left of @a data is in @a out); APR_EGENERAL: the stream must be cut
  */
-apr_status_t mcp_sse_feed(mcp_sse_t *sse, const char *data, apr_size_t len,
-                          apr_bucket_brigade *out);
+apr_status_t mcp_endpoint_scan_feed(mcp_endpoint_scan_t *scan, const char *data, apr_size_t len,
+                                    apr_bucket_brigade *out);
 
 /* ---- stream_guard.c, and the governor behind it: stream.h ---- */
 

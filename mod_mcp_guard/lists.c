@@ -20,6 +20,7 @@
 #include "mcp_json.h"
 #include "mcp_log.h"
 #include "policy.h"
+#include "sse.h"
 
 APLOG_USE_MODULE(mcp_guard);
 
@@ -108,85 +109,6 @@ static void release(filter_t *filter, apr_bucket_brigade *out)
 
 /* ---- event streams ---- */
 
-/* Length of the line at @a text without its end; *next is where the following one begins. */
-static apr_size_t line_of(const char *text, const char **next)
-{
-    apr_size_t n = strcspn(text, "\r\n");
-
-    *next = text + n;
-    if (**next == '\r') {
-        ++*next;
-    }
-    if (**next == '\n') {
-        ++*next;
-    }
-    return n;
-}
-
-/* The value of a data line; NULL: another line. */
-static const char *data_value(const char *line, apr_size_t len, apr_size_t *value_len)
-{
-    apr_size_t skip;
-
-    if (len < 4 || strncmp(line, "data", 4) || (len > 4 && line[4] != ':')) {
-        return NULL;
-    }
-    skip = len == 4 ? 4 : len > 5 && line[5] == ' ' ? 6
-                                                    : 5;
-    *value_len = len - skip;
-    return line + skip;
-}
-
-/* All data lines of the held event, as a client joins them. */
-static char *event_data(filter_t *filter)
-{
-    char *data = apr_palloc(filter->scratch, filter->len + 1);
-    char *at = data;
-    const char *line = filter->held;
-
-    while (*line) {
-        const char *next;
-        apr_size_t n = line_of(line, &next);
-        apr_size_t len;
-        const char *value = data_value(line, n, &len);
-
-        if (value) {
-            if (at > data) {
-                *at++ = '\n';
-            }
-            memcpy(at, value, len);
-            at += len;
-        }
-        line = next;
-    }
-    *at = '\0';
-    return data;
-}
-
-/* The held event with other data: one line in the place of the first. */
-static void write_event(const filter_t *filter, const char *data, apr_bucket_brigade *out)
-{
-    const char *line = filter->held;
-    int written = 0;
-
-    while (*line) {
-        const char *next;
-        apr_size_t n = line_of(line, &next);
-        apr_size_t len;
-
-        if (!data_value(line, n, &len)) {
-            apr_brigade_write(out, NULL, NULL, line, (apr_size_t)(next - line));
-        }
-        else if (!written) {
-            written = 1;
-            apr_brigade_puts(out, NULL, NULL, "data: ");
-            apr_brigade_puts(out, NULL, NULL, data);
-            apr_brigade_write(out, NULL, NULL, line + n, (apr_size_t)(next - line) - n);
-        }
-        line = next;
-    }
-}
-
 /* A blank line: the event is complete. Returns 0 when it must not pass. */
 static int end_event(filter_t *filter, apr_bucket_brigade *out)
 {
@@ -198,14 +120,14 @@ static int end_event(filter_t *filter, apr_bucket_brigade *out)
         return 0; /* no JSON */
     }
     if (mcp_list_possible(filter->held)) {
-        const char *data = event_data(filter);
-        const char *cut = mcp_list_cut(filter->cut, data, strlen(data), filter->scratch);
+        const char *data = mcp_sse_data(filter->scratch, filter->held, filter->len);
+        const char *cut = data ? mcp_list_cut(filter->cut, data, strlen(data), filter->scratch) : NULL;
 
-        if (!cut) {
+        if (data && !cut) {
             return 0;
         }
         if (cut != data) {
-            write_event(filter, cut, out);
+            mcp_sse_write(filter->held, filter->len, cut, out);
             filter->len = 0;
         }
     }
@@ -270,7 +192,7 @@ static int take(filter_t *filter, const char *data, apr_size_t len, apr_bucket_b
 static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_brigade *out)
 {
     while (len) {
-        apr_size_t n = 0;
+        apr_size_t n;
 
         if (filter->skip_lf && *data == '\n') {
             filter->skip_lf = 0;
@@ -282,9 +204,7 @@ static int feed(filter_t *filter, const char *data, apr_size_t len, apr_bucket_b
             continue;
         }
         filter->skip_lf = 0;
-        while (n < len && data[n] != '\n' && data[n] != '\r') {
-            n++;
-        }
+        n = mcp_sse_line(data, len);
         if (n && !filter->line_begun) {
             filter->line_begun = 1;
             filter->has_fields |= *data != ':';

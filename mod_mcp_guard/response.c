@@ -85,7 +85,7 @@ static apr_status_t cut(ap_filter_t *f, apr_bucket_brigade *bb)
 }
 
 /* Start scanning, or explain why not. NULL: the stream cannot be read. */
-static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
+static mcp_endpoint_scan_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
 {
     request_rec *r = f->r;
     const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
@@ -104,12 +104,12 @@ static mcp_sse_t *start_scanner(ap_filter_t *f, const mcp_guard_request_t *req)
     map->backend_path = backend_path(r);
     map->r = r;
     apr_table_unset(r->headers_out, "Content-Length"); /* the event may change its length */
-    return mcp_sse_create(map);
+    return mcp_endpoint_scan_make(map);
 }
 
 /* Feed one brigade through the scanner. Data goes to @a out, everything else moves there in its
  * order. */
-static apr_status_t scan(mcp_sse_t *sse, apr_bucket_brigade *bb, apr_bucket_brigade *out)
+static apr_status_t scan(mcp_endpoint_scan_t *scanner, apr_bucket_brigade *bb, apr_bucket_brigade *out)
 {
     while (!APR_BRIGADE_EMPTY(bb)) {
         apr_bucket *b = APR_BRIGADE_FIRST(bb);
@@ -124,7 +124,7 @@ static apr_status_t scan(mcp_sse_t *sse, apr_bucket_brigade *bb, apr_bucket_brig
         }
         rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
         if (rv == APR_SUCCESS) {
-            rv = mcp_sse_feed(sse, data, len, out);
+            rv = mcp_endpoint_scan_feed(scanner, data, len, out);
         }
         apr_bucket_delete(b);
         if (rv != APR_SUCCESS) {
