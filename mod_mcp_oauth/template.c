@@ -1,38 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Page templates: parsed once into a flat list of nodes, and put out from there. */
+/* Page templates, parsed once into a flat list of nodes. */
 
-#include "template.h"
+#include "template_impl.h"
 
 #include <string.h>
 
 #include <apr_lib.h>
 #include <apr_strings.h>
-
-#define DEPTH_MAX 6 /* blocks within blocks */
-
-typedef enum {
-    NODE_TEXT,
-    NODE_VALUE,
-    NODE_MESSAGE,
-    NODE_SECTION,  /* {{# */
-    NODE_INVERTED, /* {{^ */
-    NODE_CONTENT,
-    NODE_STYLE
-} node_e;
-
-typedef struct {
-    node_e kind;
-    const char *text; /* literal text, or a name */
-    apr_size_t len;   /* of literal text */
-    int message;      /* index of the message */
-    int end;          /* of a block: the node behind it */
-} node_t;
-
-struct mcp_template_t {
-    apr_array_header_t *nodes;
-};
-
-/* ---- parsing ---- */
 
 /* A block that is open: its rows add names. */
 typedef struct {
@@ -49,15 +23,15 @@ typedef struct {
     const char *partials;
     const mcp_messages_t *messages;
     apr_array_header_t *nodes;
-    block_t blocks[DEPTH_MAX + 1]; /* the first stands for the template itself */
+    block_t blocks[MCP_TEMPLATE_DEPTH + 1]; /* the first stands for the template itself */
     int depth;
     int line;
     mcp_html_t at;
 } parser_t;
 
-static node_t *add(parser_t *parser, node_e kind, const char *text, apr_size_t len)
+static mcp_node_t *add(parser_t *parser, mcp_node_e kind, const char *text, apr_size_t len)
 {
-    node_t *node = apr_array_push(parser->nodes);
+    mcp_node_t *node = apr_array_push(parser->nodes);
 
     memset(node, 0, sizeof(*node));
     node->kind = kind;
@@ -135,12 +109,12 @@ static const char *parse_message(parser_t *parser, const char *inner, apr_size_t
                             inner, len);
         }
     }
-    add(parser, NODE_MESSAGE, NULL, 0)->message = index;
+    add(parser, MCP_NODE_MESSAGE, NULL, 0)->message = index;
     parser->at.len++;
     return NULL;
 }
 
-static const char *parse_open(parser_t *parser, node_e kind, const char *name, apr_size_t len)
+static const char *parse_open(parser_t *parser, mcp_node_e kind, const char *name, apr_size_t len)
 {
     const char *rows;
     block_t *block;
@@ -149,12 +123,12 @@ static const char *parse_open(parser_t *parser, node_e kind, const char *name, a
     if (!find_name(parser, name, len, &url, &rows)) {
         return unknown(parser, name, len);
     }
-    if (parser->depth == DEPTH_MAX) {
+    if (parser->depth == MCP_TEMPLATE_DEPTH) {
         return complain(parser, "too many blocks within blocks", name, len);
     }
     block = &parser->blocks[++parser->depth];
     block->name = apr_pstrmemdup(parser->p, name, len);
-    block->names = kind == NODE_SECTION && rows ? rows : "";
+    block->names = kind == MCP_NODE_SECTION && rows ? rows : "";
     block->node = parser->nodes->nelts;
     block->line = parser->line;
     block->at = parser->at;
@@ -180,7 +154,7 @@ static const char *parse_close(parser_t *parser, const char *name, apr_size_t le
                         "quotes within the block",
                         name, len);
     }
-    APR_ARRAY_IDX(parser->nodes, block->node, node_t).end = parser->nodes->nelts;
+    APR_ARRAY_IDX(parser->nodes, block->node, mcp_node_t).end = parser->nodes->nelts;
     parser->depth--;
     return NULL;
 }
@@ -198,7 +172,7 @@ static const char *parse_partial(parser_t *parser, const char *name, apr_size_t 
         return complain(parser, "{{>style}} stands in <style>...</style>, {{>content}} in the body",
                         name, len);
     }
-    add(parser, is_style ? NODE_STYLE : NODE_CONTENT, NULL, 0);
+    add(parser, is_style ? MCP_NODE_STYLE : MCP_NODE_CONTENT, NULL, 0);
     return NULL;
 }
 
@@ -227,9 +201,9 @@ static const char *parse_tag(parser_t *parser, const char *inner, apr_size_t len
     case '!':
         return NULL;
     case '#':
-        return parse_open(parser, NODE_SECTION, inner, len);
+        return parse_open(parser, MCP_NODE_SECTION, inner, len);
     case '^':
-        return parse_open(parser, NODE_INVERTED, inner, len);
+        return parse_open(parser, MCP_NODE_INVERTED, inner, len);
     case '/':
         return parse_close(parser, inner, len);
     case '>':
@@ -251,7 +225,7 @@ static const char *parse_tag(parser_t *parser, const char *inner, apr_size_t len
         return complain(parser, why, inner, len);
     }
     name = apr_pstrmemdup(parser->p, inner, len);
-    add(parser, NODE_VALUE, name, 0);
+    add(parser, MCP_NODE_VALUE, name, 0);
     parser->at.len++;
     return NULL;
 }
@@ -263,7 +237,7 @@ static const char *parse_literal(parser_t *parser, const char *text, apr_size_t 
     if (!len) {
         return NULL;
     }
-    add(parser, NODE_TEXT, text, len);
+    add(parser, MCP_NODE_TEXT, text, len);
     why = mcp_html_literal(&parser->at, text, len);
     for (apr_size_t i = 0; i < len; i++) {
         parser->line += text[i] == '\n';
@@ -317,242 +291,9 @@ mcp_template_t *mcp_template_parse(apr_pool_t *p, const char *file, const char *
     parser.partials = partials;
     parser.messages = messages;
     parser.line = 1;
-    parser.nodes = apr_array_make(p, 64, sizeof(node_t));
+    parser.nodes = apr_array_make(p, 64, sizeof(mcp_node_t));
     parser.blocks[0].names = names;
     *why = parse(&parser, text);
     template->nodes = parser.nodes;
     return *why ? NULL : template;
-}
-
-/* ---- putting out ---- */
-
-typedef struct {
-    const mcp_template_t *content;
-    const char *style;
-    const mcp_messages_t *messages;
-    const mcp_language_t *language;
-    mcp_template_sink_t *sink;
-    void *baton;
-    const json_t *stack[2 * DEPTH_MAX + 3]; /* the model, and the rows that are being shown */
-    int depth;
-} output_t;
-
-static void put_escaped(output_t *out, const char *text, apr_size_t len)
-{
-    for (const char *end = text + len; text < end; text++) {
-        const char *entity;
-        apr_size_t n = 0;
-
-        while (text + n < end && !strchr("&<>\"'", text[n])) {
-            n++;
-        }
-        if (n) {
-            out->sink(out->baton, text, n);
-            text += n - 1;
-            continue;
-        }
-        switch (*text) {
-        case '&':
-            entity = "&amp;";
-            break;
-        case '<':
-            entity = "&lt;";
-            break;
-        case '>':
-            entity = "&gt;";
-            break;
-        case '"':
-            entity = "&quot;";
-            break;
-        default:
-            entity = "&#39;";
-            break;
-        }
-        out->sink(out->baton, entity, strlen(entity));
-    }
-}
-
-#define NAME_MAX_LEN 32 /* bytes of a name; longer ones are not found */
-
-/* In the row that is being shown, in those around it, in the model: names are distinct. */
-static const json_t *find_value(const output_t *out, const char *name, apr_size_t len)
-{
-    char key[NAME_MAX_LEN + 1];
-
-    if (len > NAME_MAX_LEN) {
-        return NULL;
-    }
-    apr_cpystrn(key, name, len + 1);
-    for (int i = out->depth; i >= 0; i--) {
-        const json_t *value = json_object_get(out->stack[i], key);
-
-        if (value) {
-            return value;
-        }
-    }
-    return NULL;
-}
-
-/* A value as text; a number is written into @a number. */
-static const char *value_text(const json_t *value, char number[24])
-{
-    if (json_is_integer(value)) {
-        apr_snprintf(number, 24, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
-        return number;
-    }
-    return json_is_string(value) ? json_string_value(value) : "";
-}
-
-static int is_there(const json_t *value)
-{
-    return json_is_array(value)    ? json_array_size(value) > 0
-           : json_is_string(value) ? *json_string_value(value) != '\0'
-                                   : value && !json_is_null(value) && !json_is_false(value);
-}
-
-static int is_ascii(const char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text >= 0x80) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* A message: its text, and its values, which stand in isolates where they could disturb the order
- * of what is around them (Unicode TR 9: FSI and PDI), as a name in another script does. */
-static void put_message(output_t *out, int index,
-                        void (*put)(output_t *out, const char *text, apr_size_t len))
-{
-    const char *text = mcp_message_text(out->messages, out->language, index), *open, *name, *rest;
-    apr_size_t len;
-    char number[24];
-
-    while ((open = mcp_message_placeholder(text, &name, &len, &rest))) {
-        const char *value = value_text(find_value(out, name, len), number);
-        int isolated = out->language->rtl || !is_ascii(value);
-
-        put(out, text, open - text);
-        put(out, "\xE2\x81\xA8", isolated ? 3 : 0);
-        put(out, value, strlen(value));
-        put(out, "\xE2\x81\xA9", isolated ? 3 : 0);
-        text = rest;
-    }
-    put(out, text, strlen(text));
-}
-
-static void put_nodes(output_t *out, const mcp_template_t *template, int from, int to);
-
-static void put_section(output_t *out, const mcp_template_t *template, int at, const node_t *node)
-{
-    const json_t *value = find_value(out, node->text, strlen(node->text)), *row;
-    size_t i;
-
-    if (!is_there(value)) {
-        return;
-    }
-    if (!json_is_array(value)) {
-        put_nodes(out, template, at + 1, node->end);
-        return;
-    }
-    out->depth++;
-    for (i = 0; i < json_array_size(value); i++) {
-        row = json_array_get(value, i);
-        out->stack[out->depth] = row;
-        put_nodes(out, template, at + 1, node->end);
-    }
-    out->depth--;
-}
-
-static void put_nodes(output_t *out, const mcp_template_t *template, int from, int to)
-{
-    const char *text;
-    char number[24];
-
-    for (int i = from; i < to; i++) {
-        const node_t *node = &APR_ARRAY_IDX(template->nodes, i, node_t);
-
-        switch (node->kind) {
-        case NODE_TEXT:
-            out->sink(out->baton, node->text, node->len);
-            break;
-        case NODE_VALUE:
-            text = value_text(find_value(out, node->text, strlen(node->text)), number);
-            put_escaped(out, text, strlen(text));
-            break;
-        case NODE_MESSAGE:
-            put_message(out, node->message, put_escaped);
-            break;
-        case NODE_SECTION:
-            put_section(out, template, i, node);
-            i = node->end - 1;
-            break;
-        case NODE_INVERTED:
-            if (!is_there(find_value(out, node->text, strlen(node->text)))) {
-                put_nodes(out, template, i + 1, node->end);
-            }
-            i = node->end - 1;
-            break;
-        case NODE_CONTENT:
-            put_nodes(out, out->content, 0, out->content->nodes->nelts);
-            break;
-        case NODE_STYLE:
-            out->sink(out->baton, out->style, strlen(out->style));
-            break;
-        }
-    }
-}
-
-void mcp_template_render(const mcp_template_t *frame, const mcp_template_t *content,
-                         const char *style, const json_t *common, const json_t *model,
-                         const mcp_messages_t *messages, const mcp_language_t *language,
-                         mcp_template_sink_t *sink, void *baton)
-{
-    output_t out = { 0 };
-
-    out.content = content;
-    out.style = style;
-    out.messages = messages;
-    out.language = language;
-    out.sink = sink;
-    out.baton = baton;
-    out.stack[0] = common;
-    out.stack[1] = model;
-    out.depth = 1;
-    put_nodes(&out, frame, 0, frame->nodes->nelts);
-}
-
-/* ---- a message as plain text ---- */
-
-typedef struct {
-    apr_pool_t *p;
-    char *text;
-} plain_t;
-
-static void append(void *baton, const char *text, apr_size_t len)
-{
-    plain_t *plain = baton;
-
-    plain->text = apr_pstrcat(plain->p, plain->text, apr_pstrmemdup(plain->p, text, len), NULL);
-}
-
-static void put_plain(output_t *out, const char *text, apr_size_t len)
-{
-    out->sink(out->baton, text, len);
-}
-
-char *mcp_message_format(apr_pool_t *p, const mcp_messages_t *messages,
-                         const mcp_language_t *language, int index, const json_t *model)
-{
-    plain_t plain = { p, apr_pstrdup(p, "") };
-    output_t out = { 0 };
-
-    out.messages = messages;
-    out.language = language;
-    out.sink = append;
-    out.baton = &plain;
-    out.stack[0] = model;
-    put_message(&out, index, put_plain);
-    return plain.text;
 }

@@ -3,7 +3,7 @@
  * escaping protects it (T9). Not a parser of HTML: it follows tags, quotes and comments, which is
  * what decides about that. */
 
-#include "template.h"
+#include "template_impl.h"
 
 #include <string.h>
 
