@@ -14,15 +14,6 @@ typedef struct {
     const char *value;
 } field_t;
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decode "+" and percent-encoding; NULL when malformed. */
 static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
 {
@@ -36,8 +27,8 @@ static char *decode(apr_pool_t *p, const char *text, apr_size_t len)
             c = ' ';
         }
         else if (c == '%') {
-            int high = len - i > 2 ? hex_value(text[i + 1]) : -1;
-            int low = len - i > 2 ? hex_value(text[i + 2]) : -1;
+            int high = len - i > 2 ? mcp_hex_value(text[i + 1]) : -1;
+            int low = len - i > 2 ? mcp_hex_value(text[i + 2]) : -1;
 
             if (high < 0 || low < 0) {
                 return NULL;

@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "mcp_json_fast.h"
+#include "mcp_util.h"
 
 /* jansson recurses, 2048 levels deep at most, which a small thread stack does not hold. No protocol needs more. */
 #define DEPTH_MAX 32
@@ -151,15 +152,7 @@ const char *mcp_json_str(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
 
-    if (!text || !*text) {
-        return NULL;
-    }
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c < 0x20 || *c == 0x7f) {
-            return NULL;
-        }
-    }
-    return text;
+    return text && *text && !mcp_has_control(text) ? text : NULL;
 }
 
 json_int_t mcp_json_int(const json_t *object, const char *name, json_int_t fallback)

@@ -18,6 +18,8 @@
 
 #include <yajl/yajl_parse.h>
 
+#include "mcp_util.h"
+
 #define DEPTH_MAX 64
 #define DIGITS_MAX 18 /* always fit 64 bits */
 #define FEW 16        /* members that are compared each with each */
@@ -188,15 +190,6 @@ static int on_end(void *ctx)
     return 1;
 }
 
-/* jansson is as good as any to say what is UTF-8. */
-static int is_utf8(const char *text, size_t len)
-{
-    json_t *string = json_stringn(text, len);
-
-    json_decref(string);
-    return string != NULL;
-}
-
 static int on_key(void *ctx, const unsigned char *key, size_t len)
 {
     reader_t *reader = ctx;
@@ -209,7 +202,7 @@ static int on_key(void *ctx, const unsigned char *key, size_t len)
     }
     if (reader->inner) {
         APR_ARRAY_PUSH(reader->keys, member_t) = reader->key;
-        return reader->ascii || is_utf8(reader->key.text, len);
+        return reader->ascii || mcp_is_utf8_bytes(reader->key.text, len);
     }
     return 1;
 }
@@ -218,8 +211,8 @@ static int on_string(void *ctx, const unsigned char *string, size_t len)
 {
     reader_t *reader = ctx;
 
-    if (reader->inner && reader->ascii) {
-        return 1;
+    if (reader->inner) {
+        return reader->ascii || mcp_is_utf8_bytes((const char *)string, len);
     }
     return add(reader, reader->ascii ? json_stringn_nocheck((const char *)string, len)
                                      : json_stringn((const char *)string, len)); /* NULL if it is not UTF-8 */

@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 
 #include "mcp_command.h"
+#include "mcp_util.h"
 
 #define EXEC_TIMEOUT apr_time_from_sec(10)
 
@@ -96,10 +97,8 @@ static const char *finish(apr_pool_t *p, const char *ref, char *text, const char
     if (!len) {
         return is_empty(p, ref);
     }
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c < 0x20 || *c == 0x7f) {
-            return apr_psprintf(p, "%s gives a secret with control characters or several lines", ref);
-        }
+    if (mcp_has_control(text)) {
+        return apr_psprintf(p, "%s gives a secret with control characters or several lines", ref);
     }
     *value = text;
     return NULL;

@@ -191,28 +191,38 @@ int mcp_is_header_safe(const char *value)
     return 1;
 }
 
+int mcp_has_control(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int in_range(unsigned char c, unsigned char low, unsigned char high)
 {
     return c >= low && c <= high;
 }
 
 /* Bytes of the character at @a s, 0 when it is malformed: RFC 3629 section 4, so no overlong forms, no surrogates. */
-static apr_size_t utf8_len(const unsigned char *s)
+static apr_size_t utf8_len(const unsigned char *s, apr_size_t left)
 {
     if (s[0] < 0x80) {
         return 1;
     }
     if (in_range(s[0], 0xc2, 0xdf)) {
-        return in_range(s[1], 0x80, 0xbf) ? 2 : 0;
+        return left > 1 && in_range(s[1], 0x80, 0xbf) ? 2 : 0;
     }
     if (in_range(s[0], 0xe0, 0xef)) {
-        return in_range(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf)
+        return left > 2 && in_range(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf)
                        && in_range(s[2], 0x80, 0xbf)
                    ? 3
                    : 0;
     }
     if (in_range(s[0], 0xf0, 0xf4)) {
-        return in_range(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf)
+        return left > 3 && in_range(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf)
                        && in_range(s[2], 0x80, 0xbf) && in_range(s[3], 0x80, 0xbf)
                    ? 4
                    : 0;
@@ -220,19 +230,25 @@ static apr_size_t utf8_len(const unsigned char *s)
     return 0;
 }
 
-int mcp_is_utf8(const char *text)
+int mcp_is_utf8_bytes(const char *text, apr_size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
 
-    while (*s) {
-        apr_size_t len = utf8_len(s);
+    while (len) {
+        apr_size_t n = utf8_len(s, len);
 
-        if (!len) {
+        if (!n) {
             return 0;
         }
-        s += len;
+        s += n;
+        len -= n;
     }
     return 1;
+}
+
+int mcp_is_utf8(const char *text)
+{
+    return mcp_is_utf8_bytes(text, strlen(text));
 }
 
 /* The next token of a space-separated list; *len is 0 at the end. */

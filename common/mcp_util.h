@@ -53,8 +53,24 @@ const char *mcp_log_text(apr_pool_t *p, const char *text);
 /** True when every byte is visible ASCII or space, and none is CR, LF or NUL (header injection). */
 int mcp_is_header_safe(const char *value);
 
+/** True when @a text holds a control character of ASCII. */
+int mcp_has_control(const char *text);
+
 /** True when @a text is well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates. */
 int mcp_is_utf8(const char *text);
+
+/** The same of @a len bytes. */
+int mcp_is_utf8_bytes(const char *text, apr_size_t len);
+
+/** What a hexadecimal digit stands for, -1 for other characters. */
+static inline int mcp_hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /** True if the space-separated list @a list contains the token @a item (OAuth scope lists, case-sensitive). */
 int mcp_list_has(const char *list, const char *item);

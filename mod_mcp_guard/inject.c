@@ -84,11 +84,6 @@ static int is_secret_param(const mcp_guard_dir_t *dir, const char *name)
 
 /* ---- query ---- */
 
-static int hex_value(char c)
-{
-    return apr_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
 char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len)
 {
     char *out = apr_palloc(p, len + 1);
@@ -96,9 +91,11 @@ char *mcp_percent_decode(apr_pool_t *p, const char *text, apr_size_t len)
     apr_size_t i;
 
     for (i = 0; i < len; i++) {
-        if (text[i] == '%' && i + 2 < len && apr_isxdigit(text[i + 1])
-            && apr_isxdigit(text[i + 2])) {
-            *at++ = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+        int high = text[i] == '%' && i + 2 < len ? mcp_hex_value(text[i + 1]) : -1;
+        int low = high >= 0 ? mcp_hex_value(text[i + 2]) : -1;
+
+        if (low >= 0) {
+            *at++ = (char)(high << 4 | low);
             i += 2;
         }
         else {

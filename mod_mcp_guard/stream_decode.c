@@ -3,19 +3,11 @@
 
 #include <string.h>
 
+#include "mcp_util.h"
 #include "stream_decode.h"
 
 #define SIZE_DIGITS_MAX 15 /* 60 bits: no overflow of left, and more than any disk holds */
 #define EXTRA_MAX 65536u   /* extensions and trailers of one body: more is an attack, not a protocol */
-
-static int hex_value(unsigned char ch)
-{
-    if (ch >= '0' && ch <= '9') {
-        return ch - '0';
-    }
-    ch |= 0x20;
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
 
 void mcp_body_init(mcp_body_t *body, mcp_body_kind_e kind, apr_uint64_t length)
 {
@@ -33,7 +25,7 @@ void mcp_body_init(mcp_body_t *body, mcp_body_kind_e kind, apr_uint64_t length)
 /* One byte of a chunk's size line. */
 static void size_byte(mcp_body_t *body, unsigned char ch)
 {
-    int digit = body->state == MCP_BODY_SIZE ? hex_value(ch) : -1;
+    int digit = body->state == MCP_BODY_SIZE ? mcp_hex_value((char)ch) : -1;
 
     if (digit >= 0) {
         body->left = body->left * 16 + (apr_uint64_t)digit;

@@ -21,16 +21,6 @@ APLOG_USE_MODULE(mcp_oauth);
 
 #define LOGIN_HINT_MAX 256
 
-static int has_control(const char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* code_challenge: 43 to 128 unreserved characters (RFC 7636 section 4.2) */
 static int is_challenge(const char *text)
 {
@@ -183,7 +173,7 @@ static int check_request(request_rec *r, const mcp_oauth_conf_t *conf,
     if (check_pkce(form, authz, res) != OK || check_target(r, conf, form, authz, res) != OK) {
         return res->status;
     }
-    if (hint && *hint && strlen(hint) <= LOGIN_HINT_MAX && !has_control(hint)) {
+    if (hint && *hint && strlen(hint) <= LOGIN_HINT_MAX && !mcp_has_control(hint)) {
         authz->login_hint = hint;
     }
     return check_prompt(mcp_form_get(form, "prompt"), authz, ask, res);
@@ -197,7 +187,7 @@ static int check_state(const apr_array_header_t *form, mcp_authz_t *authz, mcp_r
     if (!state || !*state) {
         return OK;
     }
-    if (strlen(state) > MCP_STATE_MAX || has_control(state)) {
+    if (strlen(state) > MCP_STATE_MAX || mcp_has_control(state)) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_request",
                         "state is too long or holds control characters", NULL);
     }

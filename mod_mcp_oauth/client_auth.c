@@ -4,6 +4,7 @@
 
 #include "oauth.h"
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 
@@ -93,7 +94,6 @@ static int read_credentials(request_rec *r, const apr_array_header_t *form, cred
 static int check_secret(request_rec *r, const mcp_client_t *client, const credentials_t *given,
                         mcp_result_t *res)
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned char digest[MCP_SHA256_LEN];
     char text[2 * MCP_SHA256_LEN + 1];
 
@@ -101,11 +101,7 @@ static int check_secret(request_rec *r, const mcp_client_t *client, const creden
         return refuse(res, "the client must authenticate with its secret", NULL);
     }
     mcp_sha256(given->secret, strlen(given->secret), digest);
-    for (int i = 0; i < MCP_SHA256_LEN; i++) {
-        text[2 * i] = hex[digest[i] >> 4];
-        text[2 * i + 1] = hex[digest[i] & 15];
-    }
-    text[2 * MCP_SHA256_LEN] = '\0';
+    apr_escape_hex(text, digest, sizeof(digest), 0, NULL);
     return mcp_secret_equal(text, client->secret_hash)
                ? OK
                : refuse(res, "the client's secret is wrong", NULL);

@@ -41,12 +41,7 @@ static int is_protected(request_rec *r)
 
 static int is_plain(const char *text)
 {
-    for (const char *s = text; *s; s++) {
-        if ((unsigned char)*s < ' ' || *s == 0x7f) {
-            return 0;
-        }
-    }
-    return mcp_is_utf8(text);
+    return !mcp_has_control(text) && mcp_is_utf8(text);
 }
 
 /* The value of an expression, NULL when it fails. */

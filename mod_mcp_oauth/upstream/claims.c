@@ -9,6 +9,7 @@
 
 #include "mcp_json.h"
 #include "mcp_url.h"
+#include "mcp_util.h"
 
 #define USERNAME_MAX 256
 #define SUBJECT_MAX 255 /* of one claim (OpenID Connect Core section 2: sub) */
@@ -158,12 +159,7 @@ static const char *plain_text(apr_pool_t *p, const json_t *value)
     if (json_is_integer(value)) { /* GitHub's id */
         return apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(value));
     }
-    for (const char *s = text; s && *s; s++) {
-        if ((unsigned char)*s < ' ' || *s == 0x7f) {
-            return NULL;
-        }
-    }
-    return text && *text ? text : NULL;
+    return text && *text && !mcp_has_control(text) ? text : NULL;
 }
 
 const char *mcp_claims_subject(apr_pool_t *p, const json_t *claims, const apr_array_header_t *names, const char **why)

@@ -175,6 +175,7 @@ static const char *const bad_utf8[] = {
 START_TEST(utf8_refuses)
 {
     ck_assert(!mcp_is_utf8(bad_utf8[_i]));
+    ck_assert(!mcp_is_utf8_bytes(bad_utf8[_i], strlen(bad_utf8[_i])));
 }
 END_TEST
 
@@ -184,6 +185,47 @@ START_TEST(utf8_accepts)
     ck_assert(mcp_is_utf8("plain"));
     ck_assert(mcp_is_utf8("\xc2\x80 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf"));
     ck_assert(mcp_is_utf8("\xf0\x90\x80\x80 \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf"));
+}
+END_TEST
+
+/* What follows the text is none of it. */
+START_TEST(utf8_ends)
+{
+    static const char four[] = "\xf0\x9f\x98\x80";
+    static const char three[] = "\xe2\x82\xac";
+
+    for (apr_size_t len = 1; len < sizeof(four); len++) {
+        ck_assert_int_eq(mcp_is_utf8_bytes(four, len), len == 4);
+    }
+    for (apr_size_t len = 1; len < sizeof(three); len++) {
+        ck_assert_int_eq(mcp_is_utf8_bytes(three, len), len == 3);
+    }
+    ck_assert(!mcp_is_utf8_bytes("\xc3\xa9", 1));
+    ck_assert(mcp_is_utf8_bytes("\xc3\xa9", 2));
+    ck_assert(mcp_is_utf8_bytes("\xff", 0));
+    ck_assert(mcp_is_utf8_bytes("a\0b", 3));
+}
+END_TEST
+
+START_TEST(controls)
+{
+    ck_assert(!mcp_has_control(""));
+    ck_assert(!mcp_has_control("a ~\x80\xff"));
+    ck_assert(mcp_has_control("a\nb"));
+    ck_assert(mcp_has_control("\x1f"));
+    ck_assert(mcp_has_control("a\x7f"));
+}
+END_TEST
+
+START_TEST(hex_digits)
+{
+    for (int c = -128; c < 128; c++) {
+        int expected = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                    : c >= 'A' && c <= 'F'   ? c - 'A' + 10
+                                                                             : -1;
+
+        ck_assert_int_eq(mcp_hex_value((char)c), expected);
+    }
 }
 END_TEST
 
@@ -204,5 +246,8 @@ Suite *suite_util(void)
     tcase_add_test(test, scopes);
     tcase_add_loop_test(test, utf8_refuses, 0, sizeof(bad_utf8) / sizeof(*bad_utf8));
     tcase_add_test(test, utf8_accepts);
+    tcase_add_test(test, utf8_ends);
+    tcase_add_test(test, controls);
+    tcase_add_test(test, hex_digits);
     return suite;
 }
