@@ -180,7 +180,6 @@ static void *check_store(void *dummy)
 {
     apr_pool_t *p;
 
-    (void)dummy;
     if (apr_pool_create_unmanaged_ex(&p, NULL, NULL) == APR_SUCCESS) {
         mcp_store_check(store, p); /* notes what it sees */
         apr_pool_destroy(p);

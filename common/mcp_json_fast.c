@@ -334,11 +334,6 @@ json_t *mcp_json_read_fast(const char *text, apr_size_t len, int depth, const ch
 
 json_t *mcp_json_read_fast(const char *text, apr_size_t len, int depth, const char *leave, apr_array_header_t *left)
 {
-    (void)text;
-    (void)len;
-    (void)depth;
-    (void)leave;
-    (void)left;
     return NULL;
 }
 

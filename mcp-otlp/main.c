@@ -157,9 +157,8 @@ static int is_hung_up(void)
 
 /* ---- the loop ---- */
 
-static void on_signal(int number_)
+static void on_signal(int number)
 {
-    (void)number_;
     flush_now = 1;
 }
 

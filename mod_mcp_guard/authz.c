@@ -97,7 +97,6 @@ static authz_status check_scopes(request_rec *r, const char *line, const void *p
     mcp_guard_request_t *req = mcp_guard_known(r);
     const char *want = parsed;
 
-    (void)line;
     if (!req || !req->session) {
         return AUTHZ_DENIED_NO_USER;
     }

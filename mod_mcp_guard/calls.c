@@ -180,7 +180,6 @@ static int answer_metrics(request_rec *r)
 
 void mcp_calls_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_check_access(before_authentication, NULL, NULL, APR_HOOK_REALLY_FIRST - 1, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_fixups(before_backend, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_log_transaction(log_call, NULL, NULL, APR_HOOK_MIDDLE);

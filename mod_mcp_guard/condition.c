@@ -202,7 +202,6 @@ static const char *arg_function(ap_expr_eval_ctx_t *ctx, const void *data, const
     json_t *value = NULL;
     const char *text;
 
-    (void)data;
     if (!ctx->r || *arg != '/'
         || resolve(ctx->p, arguments_of(mcp_rpc_message(ctx->r)), arg, &value) != FOUND) {
         return "";
@@ -218,7 +217,6 @@ static const char *claim_function(ap_expr_eval_ctx_t *ctx, const void *data, con
     const char *text;
     json_t *value;
 
-    (void)data;
     value = json_object_get(mcp_json_parse(ctx->p, claims, strlen(claims), MCP_CLAIMS_MAX), arg);
     text = scalar_text(ctx->p, value);
     return text ? text : value ? mcp_json_text(ctx->p, value)
@@ -283,6 +281,5 @@ static int lookup(ap_expr_lookup_parms *parms)
 
 void mcp_condition_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_expr_lookup(lookup, NULL, NULL, APR_HOOK_MIDDLE);
 }

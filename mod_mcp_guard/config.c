@@ -38,7 +38,6 @@ void *mcp_guard_create_dir(apr_pool_t *p, char *path)
 {
     mcp_guard_dir_t *dir = apr_pcalloc(p, sizeof(*dir));
 
-    (void)path;
     dir->guarded = MCP_GUARDED_UNSET;
     dir->identity = -1;
     mcp_session_id_conf_init(&dir->ids);
@@ -93,7 +92,6 @@ void *mcp_guard_create_server(apr_pool_t *p, server_rec *s)
 {
     mcp_guard_server_t *conf = apr_pcalloc(p, sizeof(*conf));
 
-    (void)s;
     conf->shared = mcp_shared_create(p);
     conf->cache_age = -1;
     return conf;
@@ -218,7 +216,6 @@ static const char *see_balancer_member(cmd_parms *cmd, void *config, const char 
 {
     char *word;
 
-    (void)config;
     if (!ap_find_linked_module("mod_proxy.c")) {
         return bad(cmd, "needs mod_proxy (LoadModule proxy_module)");
     }
@@ -319,7 +316,6 @@ static const char *set_backend_path(cmd_parms *cmd, void *config, const char *ar
 
 static const char *set_identity(cmd_parms *cmd, void *config, int flag)
 {
-    (void)cmd;
     ((mcp_guard_dir_t *)config)->identity = flag;
     return NULL;
 }
@@ -329,7 +325,6 @@ static const char *set_cache_age(cmd_parms *cmd, void *config, const char *arg)
     mcp_guard_server_t *conf = ap_get_module_config(cmd->server->module_config, &mcp_guard_module);
     apr_interval_time_t age;
 
-    (void)config;
     if (ap_timeout_parameter_parse(arg, &age, "s") != APR_SUCCESS || age < 0
         || age > CACHE_AGE_MAX) {
         return bad(cmd, "takes a time from 0 (off) to 300s, such as 1s or 500ms: so long may a "

@@ -20,7 +20,6 @@ const char *mcp_set_allow_host(cmd_parms *cmd, void *dir, const char *arg)
 {
     mcp_guard_server_t *conf = ap_get_module_config(cmd->server->module_config, &mcp_guard_module);
 
-    (void)dir;
     if (!*arg || strpbrk(arg, "/:@ ") || (arg[0] == '*' && arg[1])) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " takes names of hosts, without scheme and port, or *, not ", arg,
                            NULL);

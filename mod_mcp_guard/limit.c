@@ -39,8 +39,6 @@ static int open_tables(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 {
     const mcp_guard_server_t *conf = ap_get_module_config(s->module_config, &mcp_guard_module);
 
-    (void)plog;
-    (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
@@ -51,8 +49,6 @@ static int open_tables(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)pconf;
-    (void)plog;
     return mcp_limit_config_check(s, ptemp);
 }
 
@@ -64,9 +60,6 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
 static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                          mpm_child_status status)
 {
-    (void)s;
-    (void)gen;
-    (void)slot;
     if (status == MPM_CHILD_EXITED) {
         mcp_limit_child_gone(pid);
         deaths = 3;
@@ -75,8 +68,6 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot
 
 static int monitor(apr_pool_t *p, server_rec *s)
 {
-    (void)p;
-    (void)s;
     if (deaths > 0 && mcp_limit_audit() == 0) {
         deaths--; /* a few quiet rounds more, for a child may die while others are busy */
     }
@@ -356,7 +347,6 @@ static int after_authentication(request_rec *r)
 
 void mcp_limit_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(open_tables, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);

@@ -278,7 +278,6 @@ const char *mcp_set_limit(cmd_parms *cmd, void *dir, int argc, char *const argv[
 
 const char *mcp_set_limit_headers(cmd_parms *cmd, void *dir, int flag)
 {
-    (void)cmd;
     ((mcp_guard_dir_t *)dir)->limits.headers = flag;
     return NULL;
 }
@@ -287,7 +286,6 @@ const char *mcp_set_quota_file(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
-    (void)dir;
     mcp_limit_global.quota_file = ap_server_root_relative(cmd->pool, arg);
     if (!err && !mcp_limit_global.quota_file) {
         err = apr_pstrcat(cmd->pool, cmd->cmd->name, " takes the path of a file, not ", arg, NULL);
@@ -299,7 +297,6 @@ const char *mcp_set_limit_store(cmd_parms *cmd, void *dir, const char *arg, cons
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
-    (void)dir;
     if (err) {
         return err;
     }

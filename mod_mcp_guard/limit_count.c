@@ -137,7 +137,6 @@ apr_status_t mcp_limit_tables_open(server_rec *s, apr_pool_t *pconf, apr_interva
 
 void mcp_limit_child_init(server_rec *s, apr_pool_t *pchild)
 {
-    (void)s;
     if (counter) {
         mcp_counter_child_init(counter, pchild);
     }

@@ -415,7 +415,6 @@ void mcp_lists_insert(request_rec *r)
 
 void mcp_lists_register(apr_pool_t *p)
 {
-    (void)p;
     quick_handle = ap_register_output_filter("MCP_LISTS", lists_filter, NULL, AP_FTYPE_RESOURCE);
     slow_handle = ap_register_output_filter("MCP_LISTS_SLOW", lists_filter, NULL, AP_FTYPE_RESOURCE);
 }

@@ -82,7 +82,6 @@ void mcp_rpc_want(cmd_parms *cmd)
 
 const char *mcp_set_validate(cmd_parms *cmd, void *dir, int flag)
 {
-    (void)cmd;
     ((mcp_guard_dir_t *)dir)->policy.validate = flag;
     return NULL;
 }
@@ -124,7 +123,6 @@ const char *mcp_set_list_limit(cmd_parms *cmd, void *dir, const char *arg)
 
 const char *mcp_set_list_step_up(cmd_parms *cmd, void *dir, int flag)
 {
-    (void)cmd;
     ((mcp_guard_dir_t *)dir)->policy.step_up = flag;
     return NULL;
 }

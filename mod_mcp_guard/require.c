@@ -104,7 +104,6 @@ static authz_status check_client(request_rec *r, const char *line, const void *p
     const apr_array_header_t *clients = parsed;
     int i;
 
-    (void)line;
     if (!req || !req->session) {
         return AUTHZ_DENIED_NO_USER;
     }
@@ -218,7 +217,6 @@ static authz_status check_claims(request_rec *r, const char *line, const void *p
     json_t *known;
     int i;
 
-    (void)line;
     if (!req || !req->session) {
         return AUTHZ_DENIED_NO_USER;
     }
@@ -341,7 +339,6 @@ static authz_status check_rule(request_rec *r, const char *line, const void *par
     const char *name;
     int matches;
 
-    (void)line;
     if (!req || !req->session || !req->rpc) {
         return AUTHZ_DENIED_NO_USER;
     }

@@ -191,7 +191,6 @@ void mcp_guard_insert_filter(request_rec *r)
 
 void mcp_guard_register_filter(apr_pool_t *p)
 {
-    (void)p;
     filter_handle =
         ap_register_output_filter("MCP_GUARD", response_filter, NULL, AP_FTYPE_RESOURCE);
 }

@@ -38,7 +38,6 @@ static apr_status_t replay_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_inp
     apr_size_t left = body->rpc->len - body->sent;
     apr_size_t n = left;
 
-    (void)block;
     if (mode != AP_MODE_READBYTES && mode != AP_MODE_SPECULATIVE && mode != AP_MODE_EXHAUSTIVE) {
         return APR_ENOTIMPL;
     }
@@ -68,7 +67,6 @@ static void replay(request_rec *r, const mcp_rpc_t *rpc)
 
 void mcp_rpc_register_filter(apr_pool_t *p)
 {
-    (void)p;
     /* Above HTTP_IN and below every filter that the configuration puts in later: those read what we read. */
     replay_handle = ap_register_input_filter("MCP_RPC_BODY", replay_filter, NULL, AP_FTYPE_PROTOCOL - 1);
 }

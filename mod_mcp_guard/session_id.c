@@ -52,7 +52,6 @@ void mcp_session_id_conf_inherit(mcp_session_id_conf_t *conf, const mcp_session_
 
 const char *mcp_set_session_binding(cmd_parms *cmd, void *dir, int flag)
 {
-    (void)cmd;
     ((mcp_guard_dir_t *)dir)->ids.bind = flag;
     return NULL;
 }

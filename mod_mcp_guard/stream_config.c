@@ -88,7 +88,6 @@ static const char *set_time(cmd_parms *cmd, apr_interval_time_t *to, const char 
 
 const char *mcp_set_stream_relay(cmd_parms *cmd, void *dir, int flag)
 {
-    (void)cmd;
     mcp_guard_stream_conf(dir)->relay = flag;
     if (flag) {
         mcp_stream_global.relay_asked = 1;
@@ -115,7 +114,6 @@ const char *mcp_set_stream_drain(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
-    (void)dir;
     return err ? err : set_time(cmd, &mcp_stream_global.drain, arg);
 }
 
@@ -291,9 +289,6 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     int threads = 1;
     int daemons = 1;
 
-    (void)pconf;
-    (void)plog;
-    (void)ptemp;
     if (!mcp_stream_global.relay_asked && !mcp_guard_in_use(s)) {
         return OK;
     }
@@ -314,6 +309,5 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 
 void mcp_stream_config_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_LAST);
 }

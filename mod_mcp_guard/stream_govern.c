@@ -341,8 +341,6 @@ static int deaths; /* in the parent: children died, and counts are to be looked 
 
 static int stream_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)pconf;
-    (void)plog;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
@@ -354,9 +352,6 @@ static int stream_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *p
 
 static void stream_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot, mpm_child_status status)
 {
-    (void)s;
-    (void)gen;
-    (void)slot;
     if (status == MPM_CHILD_EXITED) {
         mcp_table_child_gone(pid);
         deaths = 3;
@@ -365,7 +360,6 @@ static void stream_child_status(server_rec *s, pid_t pid, ap_generation_t gen, i
 
 static int stream_monitor(apr_pool_t *p, server_rec *s)
 {
-    (void)s;
     if (deaths > 0 && mcp_table_audit(p) == 0) {
         deaths--; /* a few quiet rounds more, for a child may die while others are busy */
     }
@@ -384,7 +378,6 @@ void mcp_stream_govern_hooks(apr_pool_t *p)
     /* mod_proxy asks for the URL, not for r->handler: whoever comes first answers. */
     static const char *const before_proxy[] = { "mod_proxy.c", NULL };
 
-    (void)p;
     ap_hook_post_config(stream_post_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_init(stream_child_init, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_status(stream_child_status, NULL, NULL, APR_HOOK_MIDDLE);

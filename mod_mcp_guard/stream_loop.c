@@ -289,7 +289,6 @@ static void leave_politely(mcp_park_t *park, apr_time_t until)
 
 static void leave_now(mcp_park_t *park, apr_time_t now)
 {
-    (void)now;
     if (park->phase != MCP_PARK_WORK) {
         mcp_phase_abandon(park, MCP_END_STOPPED);
     }
@@ -322,8 +321,6 @@ static void *APR_THREAD_FUNC loop_thread(apr_thread_t *thread, void *data)
     struct epoll_event events[EVENTS];
     int full = 0;
 
-    (void)thread;
-    (void)data;
     while (!__atomic_load_n(&loop.stop, __ATOMIC_ACQUIRE)) {
         int n = epoll_wait(loop.ep, events, EVENTS, patience());
         int i;
@@ -356,7 +353,6 @@ static apr_status_t loop_exit(void *data)
 {
     apr_status_t rv;
 
-    (void)data;
     __atomic_store_n(&loop.stop, 1, __ATOMIC_RELEASE);
     wake();
     apr_thread_join(&rv, loop.thread);
@@ -426,13 +422,10 @@ int mcp_loop_running(void)
 
 void mcp_loop_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    (void)pchild;
-    (void)s;
 }
 
 void mcp_loop_admit(mcp_park_t *park)
 {
-    (void)park;
 }
 
 void mcp_loop_kick(void)
@@ -445,8 +438,6 @@ void mcp_out_register_filter(void)
 
 void mcp_out_prepare(mcp_park_t *park, request_rec *r)
 {
-    (void)park;
-    (void)r;
 }
 
 #endif

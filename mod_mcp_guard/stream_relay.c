@@ -395,10 +395,9 @@ static void relay_suspend(conn_rec *c, request_rec *r)
     mcp_loop_admit(park); /* H3 */
 }
 
+/* An ungraceful stop comes to the relay by its pool's cleanup at once. */
 static void relay_stopping(apr_pool_t *pchild, int graceful)
 {
-    (void)pchild;
-    (void)graceful; /* an ungraceful stop comes to the relay by its pool's cleanup at once */
     mcp_stream_stopping(1);
     mcp_loop_kick();
 }
@@ -407,10 +406,6 @@ static int relay_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *pt
 {
     int threads = 0;
 
-    (void)pconf;
-    (void)plog;
-    (void)ptemp;
-    (void)s;
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     patient_max = threads / 4;
     return OK;

@@ -115,6 +115,5 @@ static int stream_status(request_rec *r, int flags)
 
 void mcp_stream_status_hooks(apr_pool_t *p)
 {
-    (void)p;
     APR_OPTIONAL_HOOK(ap, status_hook, stream_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -106,7 +106,6 @@ apr_status_t mcp_table_open(server_rec *s, apr_pool_t *ptemp)
     void *base = NULL;
     apr_status_t rv = APR_SUCCESS;
 
-    (void)ptemp;
     if (wanted > STREAMS_MAX) {
         wanted = STREAMS_MAX;
     }

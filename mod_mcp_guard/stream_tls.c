@@ -38,7 +38,6 @@ static int remember_ssl(conn_rec *c, SSL *ssl, int is_proxy)
 
 void mcp_backend_hooks(apr_pool_t *p)
 {
-    (void)p;
     APR_OPTIONAL_HOOK(ssl, pre_handshake, remember_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

@@ -229,6 +229,5 @@ void mcp_wait_attach(request_rec *r, request_rec *rp)
 
 void mcp_wait_hooks(apr_pool_t *p)
 {
-    (void)p;
     wait_handle = ap_register_input_filter("MCP_STREAM_WAIT", wait_filter, NULL, AP_FTYPE_CONNECTION);
 }

@@ -194,7 +194,6 @@ static int apply(answer_t *list, apr_size_t n, apr_time_t now)
 
 static int is_revoked(const unsigned char *grant, void *baton)
 {
-    (void)baton;
     return mcp_guard_grant_revoked(grant, warden.pool);
 }
 
@@ -275,8 +274,6 @@ static void *APR_THREAD_FUNC warden_thread(apr_thread_t *thread, void *data)
 {
     int stop;
 
-    (void)thread;
-    (void)data;
     do {
         apr_pool_clear(warden.pool);
         round_trip();
@@ -294,7 +291,6 @@ static apr_status_t warden_exit(void *data)
 {
     apr_status_t rv;
 
-    (void)data;
     apr_thread_mutex_lock(warden.mutex);
     warden.stop = 1;
     apr_thread_cond_signal(warden.cond);

@@ -19,8 +19,6 @@
 
 APLOG_USE_MODULE(mcp_oauth);
 
-typedef mcp_transaction_t transaction_t;
-
 /* Did the provider say that somebody said no, or has to be asked first? */
 static int is_denial(const char *error)
 {
@@ -37,7 +35,7 @@ static int is_denial(const char *error)
 
 /* There is no client to tell: the person is. What the provider answered, if that was no code, says more to
  * her than that its answer belongs to nothing here. */
-static int lost(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx, int status,
+static int lost(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_transaction_t *tx, int status,
                 mcp_page_e page, const char *log)
 {
     if (tx->error) {
@@ -50,7 +48,7 @@ static int lost(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_
 }
 
 int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const char *state,
-                         transaction_t *tx)
+                         mcp_transaction_t *tx)
 {
     const char *cookie = state ? mcp_tx_get(r, conf, state) : NULL, *provider, *callback;
     unsigned char *used;
@@ -114,7 +112,7 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
 
 /* The provider's error in the client's terms (RFC 6749 section 4.1.2.1). Where no page may be shown
  * (prompt=none, OpenID Connect Core section 3.1.2.6), the client hears what would have been. */
-static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const transaction_t *tx,
+static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
                        const char *error, const char *description)
 {
     const char *relayed = "server_error";
@@ -144,7 +142,7 @@ static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const trans
                                : "the identity provider has to ask the person");
 }
 
-int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const transaction_t *tx,
+int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
                   const mcp_identity_t *who)
 {
     apr_status_t rv;
@@ -180,7 +178,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
 {
     const char *query = r->args ? r->args : "", *code, *due;
     mcp_identity_t who = { 0 };
-    transaction_t tx = { 0 };
+    mcp_transaction_t tx = { 0 };
     apr_array_header_t *form;
     mcp_result_t res = { 0 };
 

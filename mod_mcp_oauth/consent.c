@@ -40,6 +40,7 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
     const char *decision, *parked;
     mcp_authz_t authz;
     json_t *json;
+    int allowed;
 
     if (r->method_number != M_POST) {
         apr_table_setn(r->headers_out, "Allow", "POST");
@@ -55,16 +56,17 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
             "the consent form is another server's, or the configuration has changed");
     }
     mcp_page_locales(r, authz.locale);
-    if (!decision || (strcmp(decision, "allow") && strcmp(decision, "deny"))) {
+    allowed = decision && !strcmp(decision, "allow");
+    if (!allowed && (!decision || strcmp(decision, "deny"))) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,
                               "neither allowed nor denied");
     }
     authz.scope = granted_scope(r->pool, conf, authz.scope, form);
     ap_log_rerror(
         APLOG_MARK, APLOG_INFO, 0, r, MCP_LOG(0231) "consent %s client=%s resource=%s scope=\"%s\"",
-        *decision == 'a' ? "given to" : "denied to", authz.client_key, authz.resource, authz.scope);
+        allowed ? "given to" : "denied to", authz.client_key, authz.resource, authz.scope);
     mcp_event(r, MCP_EVENT_CONSENT,
-              &(mcp_event_t){ .outcome = *decision == 'a' ? "ok" : "access_denied",
+              &(mcp_event_t){ .outcome = allowed ? "ok" : "access_denied",
                               .client = authz.client_key,
                               .client_name = authz.client_name,
                               .resource = authz.resource,
@@ -72,9 +74,9 @@ int mcp_consent_handler(request_rec *r, mcp_oauth_conf_t *conf)
                               .target = authz.redirect_uri });
     parked = mcp_json_str(json, "pk");
     if (parked) {
-        return mcp_parked_answer(r, conf, &authz, parked, *decision == 'a');
+        return mcp_parked_answer(r, conf, &authz, parked, allowed);
     }
-    if (*decision == 'd') {
+    if (!allowed) {
         mcp_remember_denial(r, conf, &authz);
         return mcp_authz_error(r, conf, &authz, "access_denied", "the person denied access");
     }
