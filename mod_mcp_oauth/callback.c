@@ -110,36 +110,42 @@ int mcp_transaction_find(request_rec *r, const mcp_oauth_conf_t *conf, const cha
     return OK;
 }
 
+/* How a sign-in at the provider ended. @a who: NULL, nobody signed in. */
+static void tell(request_rec *r, const mcp_transaction_t *tx, const char *outcome, const char *detail,
+                 const mcp_identity_t *who)
+{
+    mcp_event(r, MCP_EVENT_SIGN_IN,
+              &(mcp_event_t){ .outcome = outcome,
+                              .detail = detail,
+                              .provider = tx->provider->name,
+                              .person = who ? who->subject : NULL,
+                              .username = who ? who->username : NULL,
+                              .client = tx->authz.client_key,
+                              .client_name = tx->authz.client_name,
+                              .resource = tx->authz.resource });
+}
+
 /* The provider's error in the client's terms (RFC 6749 section 4.1.2.1). Where no page may be shown
  * (prompt=none, OpenID Connect Core section 3.1.2.6), the client hears what would have been. */
 static int relay_error(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
                        const char *error, const char *description)
 {
-    const char *relayed = "server_error";
+    const char *relayed = "server_error", *why = "the identity provider reported an error";
 
     if (is_denial(error)) {
         relayed = mcp_authz_no_page(&tx->authz) ? error : "access_denied";
+        why = strcmp(relayed, "access_denied") ? "the identity provider has to ask the person"
+                                               : "the sign-in was declined at the identity provider";
     }
-    if (!strcmp(error, "temporarily_unavailable")) {
+    else if (!strcmp(error, "temporarily_unavailable")) {
         relayed = error;
     }
     ap_log_rerror(APLOG_MARK, !strcmp(relayed, "server_error") ? APLOG_ERR : APLOG_INFO, 0, r,
                   MCP_LOG(0241) "provider %s refused the sign-in for client=%s: %s (%s)",
                   tx->provider->name, tx->authz.client_key, mcp_log_text(r->pool, error),
                   description ? mcp_log_text(r->pool, description) : "-");
-    mcp_event(r, MCP_EVENT_SIGN_IN,
-              &(mcp_event_t){ .outcome = relayed,
-                              .detail = "refused by the provider",
-                              .provider = tx->provider->name,
-                              .client = tx->authz.client_key,
-                              .client_name = tx->authz.client_name,
-                              .resource = tx->authz.resource });
-    return mcp_authz_error(r, conf, &tx->authz, relayed,
-                           !strcmp(relayed, "server_error") || !strcmp(relayed, "temporarily_unavailable")
-                               ? "the identity provider reported an error"
-                           : !strcmp(relayed, "access_denied")
-                               ? "the sign-in was declined at the identity provider"
-                               : "the identity provider has to ask the person");
+    tell(r, tx, relayed, "refused by the provider", NULL);
+    return mcp_authz_error(r, conf, &tx->authz, relayed, why);
 }
 
 int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
@@ -150,14 +156,7 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                   MCP_LOG(0244) "\"%s\" signed in for client=%s resource=%s",
                   mcp_log_text(r->pool, who->subject), tx->authz.client_key, tx->authz.resource);
-    mcp_event(r, MCP_EVENT_SIGN_IN,
-              &(mcp_event_t){ .outcome = "ok",
-                              .provider = tx->provider->name,
-                              .person = who->subject,
-                              .username = who->username,
-                              .client = tx->authz.client_key,
-                              .client_name = tx->authz.client_name,
-                              .resource = tx->authz.resource });
+    tell(r, tx, "ok", NULL, who);
     rv = mcp_store_put(conf->store, MCP_KIND_TRANSACTION, tx->sent.state, strlen(tx->sent.state),
                        apr_time_now() + MCP_TX_LIFETIME, "1", 1, r->pool);
     if (rv != APR_SUCCESS) {
@@ -172,6 +171,24 @@ int mcp_signed_in(request_rec *r, mcp_oauth_conf_t *conf, const mcp_transaction_
         return mcp_login_done(r, conf, &tx->authz, who);
     }
     return mcp_sign_in_done(r, conf, &tx->authz, who);
+}
+
+/* The provider did not give what its code promised. @a challenge: what it wants of the person first, or NULL. */
+static int not_redeemed(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_transaction_t *tx,
+                        const mcp_result_t *res, const char *challenge)
+{
+    ap_log_rerror(APLOG_MARK, res->status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
+                  MCP_LOG(0243) "sign-in at %s failed for client=%s: %s", tx->provider->name,
+                  tx->authz.client_key, mcp_detail(res));
+    tell(r, tx, res->error ? res->error : "server_error", res->description, NULL);
+    if (challenge && !tx->again && strlen(challenge) <= MCP_CHALLENGE_MAX) {
+        return mcp_sign_in_again(r, conf, tx->provider, &tx->authz, challenge);
+    }
+    return mcp_authz_error(r, conf, &tx->authz,
+                           res->status == HTTP_SERVICE_UNAVAILABLE              ? "temporarily_unavailable"
+                           : res->error && !strcmp(res->error, "access_denied") ? "access_denied"
+                                                                                : "server_error",
+                           "the identity provider did not complete the sign-in");
 }
 
 int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
@@ -214,24 +231,7 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
     }
     if (mcp_upstream_redeem(r, tx.provider, &tx.sent, code, mcp_form_get(form, "iss"), &who, &res)
         != OK) {
-        ap_log_rerror(APLOG_MARK, res.status >= 500 ? APLOG_ERR : APLOG_WARNING, 0, r,
-                      MCP_LOG(0243) "sign-in at %s failed for client=%s: %s", tx.provider->name,
-                      tx.authz.client_key, mcp_detail(&res));
-        mcp_event(r, MCP_EVENT_SIGN_IN,
-                  &(mcp_event_t){ .outcome = res.error ? res.error : "server_error",
-                                  .detail = res.description,
-                                  .provider = tx.provider->name,
-                                  .client = tx.authz.client_key,
-                                  .client_name = tx.authz.client_name,
-                                  .resource = tx.authz.resource });
-        if (who.challenge && !tx.again && strlen(who.challenge) <= MCP_CHALLENGE_MAX) {
-            return mcp_sign_in_again(r, conf, tx.provider, &tx.authz, who.challenge);
-        }
-        return mcp_authz_error(r, conf, &tx.authz,
-                               res.status == HTTP_SERVICE_UNAVAILABLE             ? "temporarily_unavailable"
-                               : res.error && !strcmp(res.error, "access_denied") ? "access_denied"
-                                                                                  : "server_error",
-                               "the identity provider did not complete the sign-in");
+        return not_redeemed(r, conf, &tx, &res, who.challenge);
     }
     /* While a session of hers lived, the provider asked for more than this sign-in has brought. */
     due = tx.again ? NULL : mcp_challenge_due(r, conf, who.subject);
