@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The directives that both modules understand, and what both do with them at start-up. */
+/* The directives that both modules understand. */
 
 #include <string.h>
 
@@ -7,25 +7,15 @@
 #include <apr_strings.h>
 #include <httpd.h>
 #include <http_config.h>
-#include <http_core.h>
-#include <http_log.h>
 
 #include "mcp_config.h"
-#include "mcp_crypto.h"
 #include "mcp_grant.h"
 #include "mcp_health.h"
-#include "mcp_http.h"
-#include "mcp_log.h"
 #include "mcp_signing.h"
-#include "mcp_metrics.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
 
-/* The name carries the layout's version: both modules must be of one release. */
-#define KEYRING_USERDATA "mcp-keyring/1"
-
 #define DEFAULT_STORE_TIMEOUT apr_time_from_msec(500)
-#define IMPLIES_DEPTH 16
 
 mcp_shared_conf_t *mcp_shared_create(apr_pool_t *p)
 {
@@ -361,183 +351,4 @@ const char *mcp_set_allow_origin(cmd_parms *cmd, void *dummy, const char *arg)
     }
     APR_ARRAY_PUSH(conf->origins, const char *) = origin;
     return NULL;
-}
-
-/* Length of @a path without slashes at its end, so that "/mcp/" covers what "/mcp" does. */
-static apr_size_t trimmed(const char *path)
-{
-    apr_size_t n = strlen(path);
-
-    while (n && path[n - 1] == '/') {
-        n--;
-    }
-    return n;
-}
-
-const mcp_resource_t *mcp_resource_for_path(const mcp_shared_conf_t *conf, const char *path)
-{
-    const mcp_resource_t *best = NULL;
-    apr_size_t best_len = 0;
-    int i;
-
-    for (i = 0; conf->resources && i < conf->resources->nelts; i++) {
-        const mcp_resource_t *resource = &APR_ARRAY_IDX(conf->resources, i, mcp_resource_t);
-        apr_size_t n = trimmed(resource->path);
-
-        if (strncmp(path, resource->path, n) == 0 && (path[n] == '\0' || path[n] == '/')
-            && (!best || n > best_len)) {
-            best = resource;
-            best_len = n;
-        }
-    }
-    return best;
-}
-
-const mcp_resource_t *mcp_resource_by_uri(const mcp_shared_conf_t *conf, const char *canonical)
-{
-    int i;
-
-    for (i = 0; conf->resources && i < conf->resources->nelts; i++) {
-        const mcp_resource_t *resource = &APR_ARRAY_IDX(conf->resources, i, mcp_resource_t);
-
-        if (strcmp(resource->uri, canonical) == 0) {
-            return resource;
-        }
-    }
-    return NULL;
-}
-
-const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope)
-{
-    const char *all = scope;
-    int depth;
-    int i;
-
-    if (!conf->scope_texts) {
-        return scope;
-    }
-    /* Each round adds what the scopes of the round before imply; a circle adds nothing new and ends it. */
-    for (depth = 0; depth < IMPLIES_DEPTH; depth++) {
-        const char *before = all;
-
-        for (i = 0; i < conf->scope_texts->nelts; i++) {
-            const mcp_scope_t *entry = &APR_ARRAY_IDX(conf->scope_texts, i, mcp_scope_t);
-
-            if (*entry->implies && mcp_list_has(all, entry->name)) {
-                const char *at = entry->implies;
-
-                while (*at) {
-                    apr_size_t n = strcspn(at, " ");
-                    const char *one = apr_pstrmemdup(p, at, n);
-
-                    if (!mcp_list_has(all, one)) {
-                        all = *all ? apr_pstrcat(p, all, " ", one, NULL) : one;
-                    }
-                    at += n;
-                    at += strspn(at, " ");
-                }
-            }
-        }
-        if (all == before) {
-            break;
-        }
-    }
-    return all;
-}
-
-const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope)
-{
-    apr_array_header_t *kept = apr_array_make(p, 4, sizeof(const char *));
-    char *list, *token, *last = NULL;
-
-    if (!conf->scope_texts) {
-        return scope;
-    }
-    list = apr_pstrdup(p, scope);
-    for (token = apr_strtok(list, " ", &last); token; token = apr_strtok(NULL, " ", &last)) {
-        const char *whole = apr_array_pstrcat(p, kept, ' ');
-        int n = 0;
-
-        if (mcp_list_has(mcp_scope_expand(p, conf, whole), token)) {
-            continue;
-        }
-        whole = mcp_scope_expand(p, conf, token);
-        for (int i = 0; i < kept->nelts; i++) {
-            const char *one = APR_ARRAY_IDX(kept, i, const char *);
-
-            if (!mcp_list_has(whole, one)) {
-                APR_ARRAY_IDX(kept, n++, const char *) = one;
-            }
-        }
-        kept->nelts = n;
-        APR_ARRAY_PUSH(kept, const char *) = token;
-    }
-    return apr_array_pstrcat(p, kept, ' ');
-}
-
-apr_status_t mcp_shared_pre_config(apr_pool_t *pconf)
-{
-    apr_status_t rv = mcp_store_pre_config(pconf);
-
-    return rv == APR_SUCCESS ? mcp_audit_pre_config(pconf) : rv;
-}
-
-void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild)
-{
-    mcp_crypto_child_init();
-    mcp_store_child_init(store, pchild);
-    mcp_audit_child_init(pchild);
-}
-
-int mcp_is_config_test(void)
-{
-    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
-}
-
-apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
-                                    server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
-{
-    mcp_store_conf_t store_conf = global->store;
-    void *found = NULL;
-    apr_status_t rv;
-
-    if (!global->key_file) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     MCP_LOG(0130) "MCPKeyFile is missing: make one with  "
-                                   "(umask 077; echo \"k1 $(openssl rand -base64 32)\" > FILE)  and name it in the main server");
-        return APR_EGENERAL;
-    }
-    if (!store_conf.provider) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                     MCP_LOG(0131) "MCPStore is missing: MCPStore shmcb for one host, MCPStore memcache:HOST:PORT "
-                                   "or redis:HOST:PORT for several");
-        return APR_EGENERAL;
-    }
-    store_conf.timeout = mcp_store_timeout(global);
-
-    apr_pool_userdata_get(&found, KEYRING_USERDATA, pconf);
-    if (!found) {
-        const char *err = mcp_keyring_load((mcp_keyring_t **)&found, global->key_file, pconf);
-
-        if (err) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, MCP_LOG(0132) "MCPKeyFile: %s", err);
-            return APR_EGENERAL;
-        }
-        apr_pool_userdata_setn(found, KEYRING_USERDATA, NULL, pconf);
-    }
-    *ring = found;
-    rv = mcp_store_open(store, &store_conf, *ring, s, pconf, ptemp);
-    if (rv == APR_SUCCESS) {
-        rv = mcp_signing_open(global->signing, s, pconf);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = mcp_metrics_open(s, pconf);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = mcp_health_open(*store, mcp_keyring_active_kid(*ring), s, pconf);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = mcp_span_open(&global->spans, s, pconf);
-    }
-    return rv == APR_SUCCESS ? mcp_audit_open(&global->audit, *ring, s, pconf) : rv;
 }

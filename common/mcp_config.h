@@ -87,12 +87,12 @@ typedef struct {
  */
 const char *mcp_join_quoted(apr_pool_t *p, int argc, char *const argv[], apr_array_header_t **words);
 
-const char *mcp_set_signing_key(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
-const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
 /** MCPStoreTimeout, of the main server. */
 apr_interval_time_t mcp_store_timeout(const mcp_shared_conf_t *global);
 
+const char *mcp_set_signing_key(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_key_file(cmd_parms *cmd, void *dummy, const char *arg);
+const char *mcp_set_store(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_store_timeout(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_audit_log(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_health_ready(cmd_parms *cmd, void *dummy, const char *arg);
@@ -101,6 +101,8 @@ const char *mcp_set_issuer(cmd_parms *cmd, void *dummy, const char *arg);
 const char *mcp_set_resource(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_scope(cmd_parms *cmd, void *dummy, int argc, char *const argv[]);
 const char *mcp_set_allow_origin(cmd_parms *cmd, void *dummy, const char *arg);
+
+/* ---- mcp_resource.c ---- */
 
 /** The resource that @a path (decoded, r->uri) belongs to: longest path prefix at a segment boundary, or NULL. */
 const mcp_resource_t *mcp_resource_for_path(const mcp_shared_conf_t *conf, const char *path);
@@ -111,17 +113,16 @@ const mcp_resource_t *mcp_resource_by_uri(const mcp_shared_conf_t *conf, const c
 /** All that @a scope stands for: itself and, transitively, what MCPScope implies (RS-11, AS-15). */
 const char *mcp_scope_expand(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
 
-/** What both modules do in pre_config: register the mutex types. */
-apr_status_t mcp_shared_pre_config(apr_pool_t *pconf);
-
-/** What both modules do in child_init, where they are in use: locks, connections, crypto. */
-void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild);
-
 /**
  * @a scope without what another part of it implies, in its order; of a circle the first stays (AS-15).
  * What it stands for is the same as before: mcp_scope_expand() gives the same set.
  */
 const char *mcp_scope_reduce(apr_pool_t *p, const mcp_shared_conf_t *conf, const char *scope);
+
+/* ---- mcp_start.c ---- */
+
+/** What both modules do in pre_config: register the mutex types. */
+apr_status_t mcp_shared_pre_config(apr_pool_t *pconf);
 
 /**
  * Does `httpd -t` ask, after which nothing starts? Only then are secrets read in check_config: a start reads them in
@@ -131,9 +132,13 @@ int mcp_is_config_test(void);
 
 /**
  * What both modules do in post_config with the global settings: load the keyring (once; shared like the store) and
- * open the store, the audit log, the metrics and the export of traces. Refuses a missing MCPKeyFile or MCPStore with the mend in the log.
+ * open the store, the audit log, the metrics and the export of traces. Refuses a missing MCPKeyFile or MCPStore with the
+ * mend in the log.
  */
 apr_status_t mcp_shared_post_config(const mcp_shared_conf_t *global, mcp_keyring_t **ring, mcp_store_t **store,
                                     server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);
+
+/** What both modules do in child_init, where they are in use: locks, connections, crypto. */
+void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild);
 
 #endif
