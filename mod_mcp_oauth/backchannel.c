@@ -139,7 +139,8 @@ int mcp_backchannel_handler(request_rec *r, mcp_oauth_conf_t *conf)
     const mcp_provider_t *provider = mcp_provider_by_name(conf, name);
     apr_array_header_t *form;
 
-    if (!provider || strcmp(provider->name, name)) {
+    /* One of another kind has no keys that a logout token could be signed with. */
+    if (!provider || strcmp(provider->name, name) || provider->kind != MCP_PROVIDER_OIDC) {
         mcp_no_store(r);
         return mcp_send_oauth_error(r, HTTP_NOT_FOUND, "invalid_request",
                                     "no such identity provider");

@@ -348,8 +348,12 @@ static int mcp_oauth_token(request_rec *r, const unsigned char *grant_id,
         return DECLINED;
     }
     t.provider = mcp_provider_by_name(t.conf, grant.subject);
-    if (t.provider->kind == MCP_PROVIDER_HTTPD) {
-        return DECLINED;
+    if (t.provider->kind == MCP_PROVIDER_HTTPD) { /* with 401 the client would refresh and come again without end */
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      MCP_LOG(0259) "MCPGuardUpstreamToken: \"%s\" was signed in by httpd itself, so there is no token "
+                                    "of a provider; refusing",
+                      mcp_log_text(r->pool, grant.subject));
+        return HTTP_FORBIDDEN;
     }
     t.subject = grant.subject;
     t.until = grant.expires;

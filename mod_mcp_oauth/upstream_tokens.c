@@ -196,8 +196,12 @@ int mcp_renewal_read(mcp_renewal_t *x, mcp_result_t *res)
     return mcp_tokens_get(x->t->r, x->t->conf, x->t->id, x->now) == MCP_EDOWN ? mcp_tokens_store_down(res) : OK;
 }
 
+/* The person's refresh token; none where httpd signs people in, even if an OpenID provider of that name once gave one. */
 static const char *refresh_token_of(const mcp_renewal_t *x)
 {
+    if (x->t->provider->kind == MCP_PROVIDER_HTTPD) {
+        return NULL;
+    }
     return x->now->refresh_token ? x->now->refresh_token : x->t->refresh_token;
 }
 

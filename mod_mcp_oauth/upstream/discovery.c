@@ -166,6 +166,10 @@ int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_disco
         *doc = written(r->pool, provider);
         return OK;
     }
+    if (provider->kind == MCP_PROVIDER_HTTPD) { /* this server itself: it has no issuer, and nobody to be asked */
+        return mcp_fail(res, HTTP_NOT_FOUND, "invalid_request", "there is no such place at the identity provider",
+                        "MCPProviderType httpd asks no provider");
+    }
     rc = mcp_cache_get(provider->state->discovery, provider, mcp_discovery_url(r->pool, provider), NULL, &found, res,
                        r->pool);
     if (rc == OK) {

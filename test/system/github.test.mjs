@@ -100,6 +100,14 @@ suite('GitHub', { provider: false, backend: false, site: site() }, async (it, wo
         });
     }
 
+    await it('sends no logout tokens: it has no keys, and nobody is asked for them', async () => {
+        const asked = github.requests.length;
+        const response = await request(`${world.base}/backchannel-logout/github`, { method: 'POST', body: { logout_token: 'eyJhbGciOiJSUzI1NiJ9.e30.AA' } });
+        assert.equal(response.status, 404, response.text);
+        assert.equal(response.json().error, 'invalid_request');
+        assert.equal(github.requests.length, asked);
+    });
+
     await it('after all that signs in again', async () => assert.ok((await attempt()).code));
 
     await it('configtest', async () => {

@@ -10,9 +10,10 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
-import { Person } from './lib/person.mjs';
+import { Person, forms } from './lib/person.mjs';
 import { Process, freePort, reachable, sleep, until } from './lib/proc.mjs';
 import { suite } from './lib/suite.mjs';
+import { providerSection } from './lib/world.mjs';
 
 const run = (command, args, input) => execFileSync(command, args, { input, stdio: ['pipe', 'ignore', 'pipe'] });
 
@@ -186,6 +187,9 @@ ${['form', 'basic', 'ldap', 'cert', 'name', 'front', 'bare', 'granted', 'either'
     Require valid-user
     ProxyPass ${world.echo.url}/backend
 </Location>
+<Location /echo/upstream>
+    MCPGuardUpstreamToken X-Upstream
+</Location>
 <Location /echo/group>
     AuthLDAPURL "${world.slapd.url}?description?sub"
     <RequireAny>
@@ -340,6 +344,37 @@ suite('httpd as the provider', options, async (it, world) => {
         assert.match(world.httpd.log(), /MCP0277: "basic\|fritz" has to sign in again/);
         const { tokens: form } = await session(fritz, 'form', {});
         assert.equal((await client.refresh(form.refresh_token)).status, 200);
+    });
+
+    await it('a location that wants the provider\'s token is not for whom httpd signed in: 403, not a 401 that a refresh would follow without end', async () => {
+        const { tokens } = await session(fritz, 'basic', {});
+        const answer = await request(`${world.base}/echo/upstream`, { json: {}, headers: { Authorization: `Bearer ${tokens.access_token}` } });
+        assert.equal(answer.status, 403, answer.text);
+        assert.match(world.httpd.log(), /MCP0259: .*"basic\|fritz" was signed in by httpd itself/);
+    });
+
+    await it('a sign-out ends here, for httpd has no page for it, and logout tokens are nobody\'s', async () => {
+        const person = new Surfer(fritz);
+        const list = await person.visit(`${world.base}/connections`, { choose: 'basic', stop: (to) => to === `${world.base}/connections` });
+        assert.equal((await person.go(list)).status, 200);
+        const page = await person.go(`${world.base}/signout`);
+        const form = forms(page.text).find(({ buttons }) => buttons.some(({ text }) => text === 'Sign out'));
+        const done = await person.submit(page, form, {}, form.buttons[0]);
+        assert.equal(done.status, 200, done.text);
+        assert.match(done.text, /You are signed out/);
+        const response = await request(`${world.base}/backchannel-logout/basic`, { method: 'POST', body: { logout_token: 'eyJhbGciOiJSUzI1NiJ9.e30.AA' } });
+        assert.equal(response.status, 404, response.text);
+        assert.equal(response.json().error, 'invalid_request');
+    });
+
+    await it('what an OpenID provider of that name gave once is not asked for any more', async () => {
+        const rest = site(world);
+        await world.httpd.configure(rest + providerSection(world));
+        await world.httpd.graceful();
+        const { tokens } = await session(world.provider.accounts[0], 'demo', {});
+        await world.httpd.configure(`${rest}\n<MCPProvider demo>\n    MCPProviderType httpd\n</MCPProvider>`);
+        await world.httpd.graceful();
+        assert.equal((await client.refresh(tokens.refresh_token)).status, 200);
     });
 
     await it('what configtest says', async () => {
