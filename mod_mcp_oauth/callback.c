@@ -206,6 +206,11 @@ int mcp_callback_handler(request_rec *r, mcp_oauth_conf_t *conf)
         apr_table_setn(r->headers_out, "Allow", "GET");
         return mcp_page_error(r, conf, HTTP_METHOD_NOT_ALLOWED, MCP_PAGE_METHOD, r->method);
     }
+    /* Each one makes a call to the provider: whoever has a cookie of a sign-in that was begun could have it asked
+     * without end about codes that it never gave. */
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, NULL)) {
+        return mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_TOO_MANY, "too many requests");
+    }
     if (mcp_form_parse(r->pool, query, strlen(query), &form) != APR_SUCCESS
         || mcp_form_duplicate(form)) {
         return mcp_page_error(r, conf, HTTP_BAD_REQUEST, MCP_PAGE_BAD_REQUEST,

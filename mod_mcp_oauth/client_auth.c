@@ -11,6 +11,7 @@
 #include "mcp_form.h"
 #include "mcp_json.h"
 #include "mcp_lease.h"
+#include "mcp_seal.h"
 #include "mcp_url.h"
 #include "mcp_util.h"
 #include "upstream/id_token.h"
@@ -164,16 +165,40 @@ static apr_status_t note_use(request_rec *r, const mcp_oauth_conf_t *conf, const
     return rv;
 }
 
-/* An assertion counts once. Remembered only after its signature was found good, so strangers cannot
- * fill the store. */
-static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                       const json_t *claims, mcp_result_t *res)
+/* Does the request bring something that a person's sign-in once gave, a code or a token of ours? */
+static int brings_ours(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form)
+{
+    static const unsigned char no_resource[16] = { 0 };
+    const char *code = mcp_form_get(form, "code"), *token = mcp_form_get(form, "token"),
+               *refresh = mcp_form_get(form, "refresh_token");
+    apr_time_t now = apr_time_now();
+    mcp_access_token_t access;
+    mcp_refresh_t opened;
+    json_t *json;
+
+    return (code
+            && mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_CODE, code, now, &json) == APR_SUCCESS)
+           || (refresh && mcp_refresh_open(r->pool, conf, refresh, &opened) == APR_SUCCESS)
+           || (token
+               && (mcp_refresh_open(r->pool, conf, token, &opened) == APR_SUCCESS
+                   || mcp_access_token_open(r->pool, conf->ring, token, now, no_resource, &access)
+                          == APR_EMISMATCH));
+}
+
+/* An assertion counts once. It is remembered only after its signature was found good; and as anybody can be a
+ * client with a key, by a metadata document of her own, only beside what she cannot make herself (design principle
+ * 1). Without that the request is refused in any case, and so is the same one when it comes again. */
+static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                       const mcp_client_t *client, const json_t *claims, mcp_result_t *res)
 {
     const char *jti = mcp_json_str(claims, "jti");
     apr_status_t rv;
 
     if (!jti) {
         return refuse(res, "the assertion has no jti", NULL);
+    }
+    if (!brings_ours(r, conf, form)) {
+        return OK;
     }
     rv = note_use(r, conf, client, jti);
     if (rv == APR_EEXIST) {
@@ -185,8 +210,8 @@ static int used_before(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_c
                           "the session store cannot be reached; try again shortly", NULL);
 }
 
-static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_client_t *client,
-                           const credentials_t *given, mcp_result_t *res)
+static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const apr_array_header_t *form,
+                           const mcp_client_t *client, const credentials_t *given, mcp_result_t *res)
 {
     mcp_id_token_expected_t expected = {
         .issuer = client->id, .subject = client->id, .now = apr_time_now(), .assertion = 1
@@ -215,7 +240,7 @@ static int check_assertion(request_rec *r, const mcp_oauth_conf_t *conf, const m
                     > apr_time_sec(expected.now + ASSERTION_LIFE) + MCP_ID_TOKEN_SKEW) {
                     return refuse(res, "the assertion lives longer than ten minutes", NULL);
                 }
-                return used_before(r, conf, client, claims, res);
+                return used_before(r, conf, form, client, claims, res);
             }
         }
         if (rv != APR_NOTFOUND || client->jwks) {
@@ -239,7 +264,7 @@ int mcp_client_authenticate(request_rec *r, const mcp_oauth_conf_t *conf,
         rc = mcp_client_open(r->pool, conf, given.id, client, res);
     }
     if (rc == OK && !strcmp(client->auth_method, "private_key_jwt")) {
-        rc = check_assertion(r, conf, client, &given, res);
+        rc = check_assertion(r, conf, form, client, &given, res);
     }
     else if (rc == OK && client->secret_hash) {
         rc = check_secret(r, client, &given, res);

@@ -69,9 +69,10 @@ static const char *pinned(const mcp_clients_conf_t *conf, const char *url)
 
 /* How the client proves itself at the token endpoint (AS-24): by nothing or by its own key, never
  * by a shared secret. */
-static int take_auth(const json_t *doc, mcp_client_t *client, mcp_result_t *res)
+static int take_auth(apr_pool_t *p, const json_t *doc, mcp_client_t *client, mcp_result_t *res)
 {
     const char *method = mcp_json_str(doc, "token_endpoint_auth_method");
+    mcp_url_t url;
 
     if (json_object_get(doc, "client_secret") || json_object_get(doc, "client_secret_expires_at")
         || (method && strcmp(method, "none") && strcmp(method, "private_key_jwt"))) {
@@ -82,9 +83,14 @@ static int take_auth(const json_t *doc, mcp_client_t *client, mcp_result_t *res)
     }
     client->auth_method = method ? method : "none";
     client->jwks_uri = mcp_json_str(doc, "jwks_uri");
-    if (!strcmp(client->auth_method, "private_key_jwt") && !client->jwks_uri
-        && !json_object_get(doc, "jwks")) {
-        return refuse(res, "private_key_jwt needs jwks or jwks_uri in the metadata document", NULL);
+    if (strcmp(client->auth_method, "private_key_jwt") || json_object_get(doc, "jwks")) {
+        return OK;
+    }
+    /* Keys that came in the clear would prove whoever sits on the way. */
+    if (mcp_url_parse(p, client->jwks_uri, &url) != APR_SUCCESS || strcmp(url.scheme, "https")
+        || url.has_userinfo || url.fragment) {
+        return refuse(res, "private_key_jwt needs jwks, or an https URL as jwks_uri, in the metadata document",
+                      NULL);
     }
     return OK;
 }
@@ -153,7 +159,7 @@ static int read_document(apr_pool_t *p, const mcp_oauth_conf_t *conf, const char
     if (json_object_get(doc, "jwks")) {
         client->jwks = mcp_json_text(p, json_object_get(doc, "jwks"));
     }
-    rc = take_auth(doc, client, res);
+    rc = take_auth(p, doc, client, res);
     return rc == OK ? take_redirects(p, conf, doc, client, res) : rc;
 }
 

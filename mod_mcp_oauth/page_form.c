@@ -47,6 +47,10 @@ int mcp_page_form_open(request_rec *r, const mcp_oauth_conf_t *conf, mcp_purpose
     char *body;
     int rc;
 
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_AUTHORIZE, NULL)) { /* a form may be sent again and again */
+        mcp_page_error(r, conf, HTTP_TOO_MANY_REQUESTS, MCP_PAGE_TOO_MANY, "too many requests");
+        return DONE;
+    }
     if (!is_same_origin(r, conf, &why)) {
         mcp_page_error(r, conf, HTTP_FORBIDDEN, MCP_PAGE_FORGED, why);
         return DONE;

@@ -72,6 +72,10 @@ int mcp_revoke_handler(request_rec *r, mcp_oauth_conf_t *conf)
     if (mcp_machine_form(r, "POST, OPTIONS", &form) != OK) {
         return OK;
     }
+    if (mcp_clients_limit(r, conf, MCP_LIMIT_TOKEN, NULL)) {
+        return mcp_send_oauth_error(r, HTTP_TOO_MANY_REQUESTS, "temporarily_unavailable",
+                                    "too many requests; try again later");
+    }
     if (mcp_client_authenticate(r, conf, form, &client, &res) != OK) {
         return mcp_send_oauth_error(r, res.status, res.error, res.description);
     }

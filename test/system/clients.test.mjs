@@ -3,17 +3,16 @@
 // how often.
 
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import http from 'node:http';
 import { connect } from 'node:net';
-import { known, startHost } from './lib/client-host.mjs';
+import { ASSERTION, assertion, known, startHost } from './lib/client-host.mjs';
 import { request } from './lib/http.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { suite } from './lib/suite.mjs';
 import { providerSection } from './lib/world.mjs';
 
 const b64 = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
-const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 /** An egress proxy that knows one address for each name: the client's host. `asked` is what it was told to connect to. */
 async function startProxy(port) {
@@ -42,13 +41,6 @@ async function tokens(world, client, changes) {
     const { code } = await client.authorize(world.person());
     assert.ok(code, 'a code');
     return client.redeem(code, changes);
-}
-
-/** An assertion of RFC 7523, signed with ES256. */
-function assertion(key, claims, header = {}) {
-    const now = Math.floor(Date.now() / 1000);
-    const text = `${b64({ alg: 'ES256', typ: 'JWT', kid: 'c1', ...header })}.${b64({ jti: randomUUID(), iat: now, exp: now + 60, ...claims })}`;
-    return `${text}.${sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
 }
 
 let host;
@@ -103,6 +95,7 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
             '/secret.json': { changes: { client_secret: 'x' } },
             '/basic.json': { changes: { token_endpoint_auth_method: 'client_secret_basic' } },
             '/no-keys.json': { changes: { token_endpoint_auth_method: 'private_key_jwt' } },
+            '/keys-in-the-clear.json': { changes: { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: 'http://keys.example/jwks' } },
             '/html.json': { answer: { type: 'text/html' } },
             '/large.json': { changes: { padding: 'x'.repeat(5200) } },
             '/moved.json': { answer: { status: 302, headers: { Location: `${host.url}/client.json` } } },
@@ -206,10 +199,15 @@ MCPOAuthClientMetadataFile https://pinned.example/client ${world.httpd.root}/con
         assert.equal((await client.refresh(response.json().refresh_token, { client_assertion_type: ASSERTION, client_assertion: next })).status, 200);
         // nor twice at the same moment, whichever processes are asked
         const signer = known(world, 'signer');
+        const proof = () => ({ client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, { iss: 'signer', sub: 'signer', aud: world.base }) });
+        let { refresh_token: token } = (await tokens(world, signer, proof())).json();
         for (let round = 0; round < 6; round++) {
-            const one = { client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, { iss: 'signer', sub: 'signer', aud: world.base }) };
-            const answers = await Promise.all(Array.from({ length: 12 }, () => signer.refresh('no refresh token', one)));
-            assert.deepEqual(answers.map((answer) => answer.json().error).sort(), [...Array(11).fill('invalid_client'), 'invalid_grant'], `round ${round}`);
+            const one = proof();
+            const answers = await Promise.all(Array.from({ length: 12 }, () => signer.refresh(token, one)));
+            const taken = answers.filter((answer) => answer.status === 200);
+            assert.equal(taken.length, 1, `round ${round}`);
+            for (const answer of answers) if (answer !== taken[0]) assert.equal(answer.json().error, 'invalid_client', `round ${round}`);
+            token = taken[0].json().refresh_token;
         }
     });
 
@@ -347,6 +345,7 @@ MCPResource ${world.base}/mcp
 MCPOAuth On
 MCPOAuthLimit register 2/3600s
 MCPOAuthLimit authorize 2/3600s
+MCPOAuthLimit token 2/3600s
 MCPOAuthLimitShared 160.79.104.0/21 2001:db8:aaaa::/48
 ${forwarded ? 'RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1' : ''}
 ${providerSection(world)}`;
@@ -405,6 +404,18 @@ suite('limits by address', { backend: false, provider: false, httpd: { modules: 
         assert.match(last.headers['content-type'], /text\/html/);
         assert.equal(last.headers.location, undefined);
         assert.equal((await open({ 'X-Forwarded-For': '198.51.100.78' })).status, 200, 'another person');
+    });
+
+    await it('the pages\' forms, what comes back from a provider, and /revoke count by address, too: one request that was good once is not the start of endless ones (T31)', async () => {
+        const post = (path, body = {}) => (headers) => request(world.base + path, { method: 'POST', body, headers });
+        const ways = [post('/consent'), post('/signin'), post('/signout'), post('/connections'), post('/revoke', { token: 'x', client_id: 'x' }),
+            (headers) => request(`${world.base}/oauth-callback?state=x&code=y`, { headers })];
+        for (const [i, send] of ways.entries()) {
+            const all = [];
+            for (let k = 0; k < 21; k++) all.push(await send({ 'X-Forwarded-For': `198.51.100.${90 + i}` }));
+            assert.deepEqual(all.map(({ status }) => status === 429), [...Array(20).fill(false), true], String(send));
+            assert.ok(Number(all[20].headers['retry-after']) >= 1);
+        }
     });
 
     await it('MCPOAuthLimitShared: behind a shared address each application is counted by itself alone (field lesson 22)', async () => {

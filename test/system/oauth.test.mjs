@@ -2,7 +2,9 @@
 // The authorization server, endpoint by endpoint, as clients and attackers use it.
 
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { connect } from 'node:net';
+import { ASSERTION, assertion, known, startHost } from './lib/client-host.mjs';
 import { altered, challenge, request, headerLines, volley } from './lib/http.mjs';
 import { OAuthClient, pkce } from './lib/oauth.mjs';
 import { forms, unescapeHtml } from './lib/person.mjs';
@@ -296,7 +298,15 @@ suite('registration', { backend: false, directives: 'MCPOAuthRedirectSchemes cur
     });
 });
 
-suite('nothing before sign-in writes to the store', { backend: false, store: 'redis' }, async (it, world) => {
+let host;
+
+suite('nothing before sign-in writes to the store', {
+    backend: false, store: 'redis',
+    before: async (world) => {
+        host = await startHost(world);
+        world.options.directives = `MCPOAuthClientMetadataCAFile ${host.cert}`;
+    },
+}, async (it, world) => {
     await it('registrations, consent pages and refused answers leave no record', async () => {
         const before = await redisKeys(world.store.port);
         for (let i = 0; i < 20; i++) {
@@ -314,6 +324,23 @@ suite('nothing before sign-in writes to the store', { backend: false, store: 're
         await client.register();
         await world.person().visit(client.authorizeUrl(), { pause: 'sign-in' });
         assert.equal(await redisKeys(world.store.port), before);
+    });
+
+    await it('nor does a client that proves itself by a key which it made, and has nothing that a person gave', async () => {
+        const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+        const jwks = { keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'c1', alg: 'ES256', use: 'sig' }] };
+        const before = await redisKeys(world.store.port);
+        for (const path of ['/one.json', '/two.json']) {
+            const id = host.publish(path, { token_endpoint_auth_method: 'private_key_jwt', jwks });
+            const client = known(world, id);
+            const proof = () => ({ client_assertion_type: ASSERTION, client_assertion: assertion(pair.privateKey, { iss: id, sub: id, aud: world.base }) });
+            for (const answer of [await client.refresh('mcprt.k1.AAAA', proof()), await client.redeem('mcpac.k1.AAAA', proof())]) {
+                assert.equal(answer.json().error, 'invalid_grant', answer.text); // it was proved
+            }
+            assert.equal((await client.revoke('mcpat.k1.AAAA', proof())).status, 200);
+        }
+        assert.equal(await redisKeys(world.store.port), before);
+        await host.close();
     });
 });
 

@@ -2,6 +2,7 @@
 // A client's own web host: where its metadata document, its keys and its logo are.
 
 import { execFileSync } from 'node:child_process';
+import { randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import { OAuthClient } from './oauth.mjs';
@@ -40,4 +41,15 @@ export function known(world, clientId, options) {
     client.clientId = clientId;
     client.authorizeUrl(); // for a verifier of its own
     return client;
+}
+
+export const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+const b64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** An assertion of RFC 7523, signed with ES256. */
+export function assertion(key, claims, header = {}) {
+    const now = Math.floor(Date.now() / 1000);
+    const text = `${b64({ alg: 'ES256', typ: 'JWT', kid: 'c1', ...header })}.${b64({ jti: randomUUID(), iat: now, exp: now + 60, ...claims })}`;
+    return `${text}.${sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
 }
