@@ -191,7 +191,8 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf, const json_t *json)
 {
     const char *person = mcp_json_str(json, "person"), *client = mcp_json_str(json, "client");
     const char *grant = mcp_json_str(json, "grant");
-    apr_time_t before = apr_time_from_sec(mcp_json_int(json, "before", 0));
+    json_int_t seconds = mcp_json_int(json, "before", 0);
+    apr_time_t before;
     unsigned char id[MCP_ID_LEN];
     apr_status_t rv;
     int count = 0;
@@ -200,9 +201,10 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf, const json_t *json)
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request",
                                     "person, client or grant is missing");
     }
-    if (before < 0 || before > apr_time_now()) {
+    if (seconds < 0 || seconds > apr_time_sec(apr_time_now())) { /* in seconds: a huge number must not become some time */
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "before is in the future");
     }
+    before = apr_time_from_sec(seconds);
     if (grant && (person || client || before || !mcp_b64url_read(r->pool, grant, id, sizeof(id)))) {
         return mcp_send_oauth_error(r, HTTP_BAD_REQUEST, "invalid_request", "a grant stands alone");
     }

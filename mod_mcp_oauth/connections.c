@@ -3,6 +3,8 @@
  *
  * Forms (purpose mcpfa, sealed for this browser) carry
  *   { "k": "connections", "sub": whose page it was, "ck": client key, or absent for all, "cn": name }
+ * and what has been done, as the redirect carries it, for the same browser
+ *   { "k": "done", "b": browser tag, "cn": name, or absent for all }
  */
 
 #include "connections.h"
@@ -159,16 +161,19 @@ static json_t *rows_of(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_l
     return rows;
 }
 
-/* What has just been done, as the redirect after it carries it: nobody else can put a text there. */
+/* What has just been done, as the redirect after it carries it: nobody else can put a text there, not even one that
+ * is about her own application, whose name she chose. */
 static const char *done_text(request_rec *r, const mcp_oauth_conf_t *conf, const char *sealed)
 {
+    const char *browser = mcp_browser_get(r, conf);
     json_t *json, *model;
     const char *name, *text;
 
-    if (!sealed
+    if (!sealed || !browser
         || mcp_unseal_json(r->pool, conf->ring, MCP_PURPOSE_ACTION, sealed, apr_time_now(), &json)
                != APR_SUCCESS
-        || !(name = mcp_json_str(json, "k")) || strcmp(name, "done")) {
+        || !(name = mcp_json_str(json, "k")) || strcmp(name, "done")
+        || !mcp_secret_equal(mcp_json_str(json, "b"), mcp_browser_tag(r->pool, browser))) {
         return NULL;
     }
     name = mcp_json_str(json, "cn");
@@ -300,6 +305,7 @@ static int take_back(request_rec *r, mcp_oauth_conf_t *conf)
     /* The mark may not live as long as a remembered consent. */
     mcp_consent_forget(r, conf);
     mcp_put(done, "k", "done");
+    mcp_put(done, "b", mcp_browser_tag(r->pool, mcp_browser_ensure(r, conf)));
     mcp_put(done, "cn", mcp_json_str(json, "cn"));
     return mcp_page_redirect(r, apr_pstrcat(r->pool, conf->base_url, PATH "?done=",
                                             mcp_seal_json(r->pool, conf->ring, MCP_PURPOSE_ACTION,

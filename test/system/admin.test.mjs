@@ -128,6 +128,7 @@ suite('administration', {
         assert.equal((await post('/revoke', { json: {} })).status, 400);
         assert.equal((await post('/revoke', { json: { grant: '../..' } })).status, 400);
         assert.equal((await post('/revoke', { json: { person: 'a|b', before: 99999999999 } })).status, 400);
+        assert.equal((await post('/revoke', { json: { person: 'a|b', before: 18446744073710 } })).status, 400, 'in microseconds more than 2^64');
         assert.equal((await post('/status', { json: {} })).status, 405);
         assert.equal((await request(`${url}/revoke`, { headers: authorization })).status, 405);
         assert.equal((await request(`${url}/nothing`, { headers: authorization })).status, 404);

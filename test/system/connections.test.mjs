@@ -107,6 +107,8 @@ test('two people, two clients, two nodes on one memcached', { timeout: 300_000 }
         const from = Date.now();
         const after = await press(ann, page, listed(page).Notebook.form);
         assert.match(after.text, /Notebook has no access any more/);
+        const sent = (await connections(world, bob, after.url.slice(world.base.length))).text;
+        assert.doesNotMatch(sent, /Notebook has no access/, 'what an application of hers is called is nothing to show to others');
         assert.deepEqual(Object.keys(listed(after)).sort(), ['Notebook two', 'Spare & <b>Co</b>']);
         await Promise.race([stream.answer.done, new Promise((_, reject) => { setTimeout(() => reject(new Error('the stream goes on')), 4000).unref(); })]);
         assert.ok(Date.now() - from < 2500, `the stream ended after ${Date.now() - from} ms`);
