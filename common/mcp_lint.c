@@ -13,13 +13,10 @@
 #include <http_core.h>
 #include <unixd.h>
 
-#include "mcp_address.h"
 #include "mcp_lint.h"
 #include "mcp_lint_impl.h"
-#include "mcp_url.h"
 
 #define LINT_USERDATA "mcp-lint"
-#define LEAST_TIMEOUT 30 /* seconds */
 
 typedef void rule_fn(mcp_lint_t *lint, const ap_directive_t *d);
 
@@ -48,11 +45,11 @@ int mcp_lint_is(const ap_directive_t *d, const char *name)
     return !ap_cstr_casecmp(d->directive, name);
 }
 
-static apr_int64_t seconds(const char *text)
+apr_int64_t mcp_lint_seconds(const char *text)
 {
     apr_interval_time_t time;
 
-    return ap_timeout_parameter_parse(text, &time, "s") == APR_SUCCESS ? apr_time_sec(time) : LEAST_TIMEOUT;
+    return ap_timeout_parameter_parse(text, &time, "s") == APR_SUCCESS ? apr_time_sec(time) : MCP_LINT_LEAST_TIMEOUT;
 }
 
 const char *mcp_lint_word(const mcp_lint_t *lint, const ap_directive_t *d, int n)
@@ -63,6 +60,16 @@ const char *mcp_lint_word(const mcp_lint_t *lint, const ap_directive_t *d, int n
         w = ap_getword_conf(lint->p, &args);
     } while (n-- > 0);
     return w;
+}
+
+const char *mcp_lint_rest(const mcp_lint_t *lint, const ap_directive_t *d, int n)
+{
+    const char *args = d->args ? d->args : "";
+
+    while (n-- > 0) {
+        ap_getword_conf(lint->p, &args);
+    }
+    return args;
 }
 
 const ap_directive_t *mcp_lint_next(const ap_directive_t *d, const char *name)
@@ -84,14 +91,16 @@ const ap_directive_t *mcp_lint_next(const ap_directive_t *d, const char *name)
     return d;
 }
 
-apr_array_header_t *mcp_lint_all(const mcp_lint_t *lint, const char *name)
+int mcp_lint_somewhere(const mcp_lint_t *lint, const char *name, const char *first)
 {
-    apr_array_header_t *found = apr_array_make(lint->p, 8, sizeof(const ap_directive_t *));
+    const ap_directive_t *d;
 
-    for (const ap_directive_t *d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
-        APR_ARRAY_PUSH(found, const ap_directive_t *) = d;
+    for (d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
+        if (!ap_cstr_casecmp(mcp_lint_word(lint, d, 0), first)) {
+            return 1;
+        }
     }
-    return found;
+    return 0;
 }
 
 const ap_directive_t *mcp_lint_host(const ap_directive_t *d)
@@ -102,36 +111,38 @@ const ap_directive_t *mcp_lint_host(const ap_directive_t *d)
     return d;
 }
 
-/* The first directive of this name, and with this first word unless it is NULL, beside @a d or around it. */
-static const ap_directive_t *beside(const mcp_lint_t *lint, const ap_directive_t *d, const char *name, const char *first)
+const ap_directive_t *mcp_lint_section(const ap_directive_t *d)
 {
-    for (const ap_directive_t *at = d->parent; at; at = at->parent) {
-        for (const ap_directive_t *one = at->first_child; one; one = one->next) {
-            if (mcp_lint_is(one, name) && (!first || !ap_cstr_casecmp(mcp_lint_word(lint, one, 0), first))) {
-                return one;
-            }
-        }
-    }
-    return NULL;
+    d = d->parent;
+    return d && !mcp_lint_is(d, "<VirtualHost") ? d : NULL;
 }
 
-/* Does a Require of the same section keep anybody out? */
+int mcp_lint_closes(const mcp_lint_t *lint, const ap_directive_t *section)
+{
+    int some = 0, open = 0;
+
+    for (const ap_directive_t *one = section->first_child; one; one = one->next) {
+        const char *first = mcp_lint_word(lint, one, 0);
+
+        if (!ap_cstr_casecmpn(one->directive, "<Require", 8) || mcp_lint_is(one, "Deny")) {
+            return 1; /* what is in it may be anything */
+        }
+        if (mcp_lint_is(one, "Require")) {
+            some = 1;
+            open |= !ap_cstr_casecmp(first, "all") && !ap_cstr_casecmp(mcp_lint_word(lint, one, 1), "granted");
+        }
+    }
+    return some ? !open : -1;
+}
+
+/* Does a Require of the same section, or of one around it, keep anybody out? */
 static int is_closed(const mcp_lint_t *lint, const ap_directive_t *d)
 {
     for (const ap_directive_t *at = d->parent; at; at = at->parent) {
-        int some = 0, open = 0;
+        int closes = mcp_lint_closes(lint, at);
 
-        for (const ap_directive_t *one = at->first_child; one; one = one->next) {
-            if (!ap_cstr_casecmpn(one->directive, "<Require", 8)) {
-                return 1; /* what is in it may be anything */
-            }
-            if (mcp_lint_is(one, "Require")) {
-                some = 1;
-                open |= !ap_cstr_casecmp(mcp_lint_word(lint, one, 0), "all") && !ap_cstr_casecmp(mcp_lint_word(lint, one, 1), "granted");
-            }
-        }
-        if (some) {
-            return !open;
+        if (closes >= 0) {
+            return closes;
         }
     }
     return 0;
@@ -161,52 +172,6 @@ static void handlers(mcp_lint_t *lint, const ap_directive_t *d)
             mcp_lint_tell(lint, inner[i].level, d, "SetHandler %s without a Require that keeps people out: it %s. Add, for example: "
                                                    "Require ip 127.0.0.1",
                           inner[i].name, inner[i].what);
-        }
-    }
-}
-
-/* 1 public, 0 not, -1 nobody knows here. */
-static int is_public(mcp_lint_t *lint, const char *host)
-{
-    apr_sockaddr_t *address;
-
-    if (apr_sockaddr_info_get(&address, host, APR_UNSPEC, 80, 0, lint->p) != APR_SUCCESS) {
-        return -1;
-    }
-    for (; address; address = address->next) {
-        if (mcp_address_is_public((const struct sockaddr *)&address->sa)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static void backends(mcp_lint_t *lint, const ap_directive_t *d)
-{
-    const ap_directive_t *key = beside(lint, d, "MCPGuardBackendKey", NULL);
-    const char *args = d->args ? d->args : "", *w;
-
-    if (!mcp_lint_is(d, "ProxyPass") && !mcp_lint_is(d, "ProxyPassMatch") && !mcp_lint_is(d, "BalancerMember")) {
-        return;
-    }
-    while (*(w = ap_getword_conf(lint->p, &args))) {
-        mcp_url_t url;
-
-        if (!ap_cstr_casecmpn(w, "timeout=", 8) && seconds(w + 8) < LEAST_TIMEOUT && beside(lint, d, "AuthType", "MCP")) {
-            mcp_lint_tell(lint, "warning", d, "%s: tools that take longer end in 504. Make it %d or more", w, LEAST_TIMEOUT);
-        }
-        if (mcp_url_parse(lint->p, w, &url) != APR_SUCCESS) {
-            continue;
-        }
-        if (key && !strcmp(url.scheme, "http") && is_public(lint, url.host) == 1) {
-            mcp_lint_tell(lint, "error", d, "%s: the key of MCPGuardBackendKey and who calls go there unencrypted, over the open "
-                                            "network. Write https://",
-                          w);
-        }
-        if (key && !strcmp(url.scheme, "https") && !lint->verified && is_public(lint, url.host) != 0) {
-            mcp_lint_tell(lint, "error", d, "%s: its certificate is not looked at, so whoever is in between gets the key of "
-                                            "MCPGuardBackendKey. Add: SSLProxyVerify require and SSLProxyCACertificateFile",
-                          w);
         }
     }
 }
@@ -256,9 +221,9 @@ static void speed(mcp_lint_t *lint, const ap_directive_t *d)
     if (mcp_lint_is(d, "KeepAlive") && !ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "off")) {
         mcp_lint_tell(lint, "warning", d, "KeepAlive Off: a TLS handshake for each call. Take the line out");
     }
-    if ((mcp_lint_is(d, "Timeout") || mcp_lint_is(d, "ProxyTimeout")) && seconds(mcp_lint_word(lint, d, 0)) < LEAST_TIMEOUT) {
+    if ((mcp_lint_is(d, "Timeout") || mcp_lint_is(d, "ProxyTimeout")) && mcp_lint_seconds(mcp_lint_word(lint, d, 0)) < MCP_LINT_LEAST_TIMEOUT) {
         mcp_lint_tell(lint, "warning", d, "%s %s: tools that take longer end in 504. Make it %d or more", d->directive,
-                      mcp_lint_word(lint, d, 0), LEAST_TIMEOUT);
+                      mcp_lint_word(lint, d, 0), MCP_LINT_LEAST_TIMEOUT);
     }
 }
 
@@ -288,22 +253,48 @@ static void files(mcp_lint_t *lint, const ap_directive_t *d)
     }
 }
 
-static rule_fn *const rules[] = { handlers, backends, peers, origins, registration, speed, files };
-
-/* ---- walking ---- */
-
-/* Does a directive of this name, wherever it stands, begin with this word? */
-static int somewhere(const mcp_lint_t *lint, const char *name, const char *first)
+/* Does httpd serve files from a directory above @a path? Which one. */
+static const char *served_from(const mcp_lint_t *lint, const char *path)
 {
-    const ap_directive_t *d;
+    static const char *const names[] = { "DocumentRoot", "Alias", "ScriptAlias" };
 
-    for (d = mcp_lint_next(NULL, name); d; d = mcp_lint_next(d, name)) {
-        if (!ap_cstr_casecmp(mcp_lint_word(lint, d, 0), first)) {
-            return 1;
+    for (apr_size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        for (const ap_directive_t *d = mcp_lint_next(NULL, names[i]); d; d = mcp_lint_next(d, names[i])) {
+            const char *dir = mcp_lint_word(lint, d, i < 1 || !*mcp_lint_word(lint, d, 1) ? 0 : 1);
+
+            dir = ap_server_root_relative(lint->p, dir);
+            if (dir && mcp_lint_within(path, dir)) {
+                return dir;
+            }
         }
     }
-    return 0;
+    return NULL;
 }
+
+/* Keys, secrets and the audit log, where browsers find them. */
+static void published(mcp_lint_t *lint, const ap_directive_t *d)
+{
+    const char *args = d->args ? d->args : "", *word, *path, *dir;
+    int whole = mcp_lint_is(d, "MCPKeyFile") || mcp_lint_is(d, "MCPAuditLog");
+
+    if (ap_cstr_casecmpn(d->directive, "MCP", 3)) {
+        return;
+    }
+    while (*(word = ap_getword_conf(lint->p, &args))) {
+        path = !strncmp(word, "file:", 5) ? word + 5 : whole && *word != '|' && strncmp(word, "syslog", 6) ? word
+                                                                                                           : NULL;
+        path = path ? ap_server_root_relative(lint->p, path) : NULL;
+        dir = path ? served_from(lint, path) : NULL;
+        if (dir) {
+            mcp_lint_tell(lint, "error", d, "%s lies below %s, which httpd serves files from. Put it elsewhere, such as /etc/mcp", path, dir);
+        }
+        whole = 0; /* what follows are options */
+    }
+}
+
+static rule_fn *const rules[] = { handlers, peers, origins, registration, speed, files, published, mcp_lint_logs };
+
+/* ---- walking ---- */
 
 static void walk(mcp_lint_t *lint, const ap_directive_t *d)
 {
@@ -326,10 +317,9 @@ static void test_config(apr_pool_t *pconf, server_rec *s)
         return;
     }
     apr_pool_userdata_setn("", LINT_USERDATA, NULL, pconf);
-    lint.verified = somewhere(&lint, "SSLProxyVerify", "require");
-    lint.any_guard = somewhere(&lint, "AuthType", "MCP");
+    lint.verified = mcp_lint_somewhere(&lint, "SSLProxyVerify", "require");
+    lint.any_guard = mcp_lint_somewhere(&lint, "AuthType", "MCP");
     walk(&lint, ap_conftree);
-    mcp_lint_logs(&lint);
     mcp_lint_estate(&lint);
     if (lint.any_guard && ap_find_linked_module("prefork.c")) {
         mcp_lint_tell(&lint, "warning", NULL, "the prefork MPM: each event stream holds a process of its own. Use the event MPM");

@@ -3,81 +3,131 @@
 
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <ap_mpm.h>
 #include <httpd.h>
 
 #include "mcp_lint_impl.h"
 
-/* A location that asks for tokens. */
-typedef struct {
-    const ap_directive_t *host; /* NULL: the main server, so that each host has it */
-    const char *path;
-} place_t;
-
-/* A ProxyPass. */
-typedef struct {
-    const ap_directive_t *d, *host;
-    const char *path, *target;
-} route_t;
-
-typedef struct {
-    mcp_lint_t *lint;
-    apr_array_header_t *places; /* place_t */
-    int unsure;                 /* something is guarded whose path is no plain one */
-} estate_t;
-
 /* ---- where ---- */
 
-/* The path of the <Location that @a d stands in; NULL: in none, or in one by an expression. */
-static const char *path_of(const mcp_lint_t *lint, const ap_directive_t *d)
+const char *mcp_lint_head(const mcp_lint_t *lint, const ap_directive_t *section)
+{
+    const char *args = section->args ? section->args : "";
+    size_t len = strlen(args);
+
+    return apr_pstrmemdup(lint->p, args, len && args[len - 1] == '>' ? len - 1 : len);
+}
+
+const char *mcp_lint_path(const mcp_lint_t *lint, const ap_directive_t *d)
 {
     for (d = d->parent; d; d = d->parent) {
         if (mcp_lint_is(d, "<Location")) {
-            const char *args = d->args, *path;
+            const char *args = mcp_lint_head(lint, d), *path = ap_getword_conf(lint->p, &args);
 
-            args = apr_pstrmemdup(lint->p, args, strcspn(args, ">"));
-            path = ap_getword_conf(lint->p, &args);
             return *path == '/' && !strpbrk(path, "*?[") ? path : NULL;
         }
     }
     return NULL;
 }
 
-/* Is @a path @a base, or below it, as <Location has it? */
-static int is_within(const char *path, const char *base)
+int mcp_lint_within(const char *path, const char *base)
 {
     size_t len = strlen(base);
 
     return !strncmp(path, base, len) && (!path[len] || path[len] == '/' || (len && base[len - 1] == '/'));
 }
 
-static const place_t *guard_of(const estate_t *e, const ap_directive_t *host, const char *path)
+int mcp_lint_has(const mcp_lint_place_t *place, const char *path)
+{
+    return place->pattern ? !ap_regexec(place->pattern, path, 0, NULL, 0) : mcp_lint_within(path, place->path);
+}
+
+const mcp_lint_place_t *mcp_lint_guard(const mcp_lint_estate_t *e, const ap_directive_t *host, const char *path)
 {
     for (int i = 0; i < e->places->nelts; i++) {
-        const place_t *place = &APR_ARRAY_IDX(e->places, i, place_t);
+        const mcp_lint_place_t *place = &APR_ARRAY_IDX(e->places, i, mcp_lint_place_t);
 
-        if ((!place->host || place->host == host) && is_within(path, place->path)) {
+        if ((!place->host || place->host == host) && mcp_lint_has(place, path)) {
             return place;
         }
     }
     return NULL;
 }
 
+const char *mcp_lint_literal(apr_pool_t *p, const char *pattern)
+{
+    char *out = apr_palloc(p, strlen(pattern) + 1), *o = out;
+
+    for (pattern += *pattern == '^'; *pattern && !strchr("[](){}|^$*?", *pattern); pattern++) {
+        if (*pattern == '+') {
+            continue; /* once will do */
+        }
+        if (*pattern == '\\' && (!pattern[1] || apr_isalnum(*++pattern))) {
+            break; /* a class such as \d */
+        }
+        *o++ = *pattern;
+    }
+    if (o > out && *pattern && strchr("*?{", *pattern)) {
+        o--; /* may be missing */
+    }
+    *o = '\0';
+    return out;
+}
+
+int mcp_lint_place(const mcp_lint_t *lint, const ap_directive_t *section, mcp_lint_place_t *place)
+{
+    const char *args, *path;
+    int match;
+
+    match = section && mcp_lint_is(section, "<LocationMatch");
+    if (!section || (!match && !mcp_lint_is(section, "<Location"))) {
+        return 0;
+    }
+    args = mcp_lint_head(lint, section);
+    path = ap_getword_conf(lint->p, &args);
+    if (!match && !strcmp(path, "~")) {
+        path = ap_getword_conf(lint->p, &args);
+        match = 1;
+    }
+    *place = (mcp_lint_place_t){ .d = section, .host = mcp_lint_host(section), .path = path };
+    if (match) {
+        place->pattern = ap_pregcomp(lint->p, path, AP_REG_EXTENDED);
+        place->path = mcp_lint_literal(lint->p, path);
+        return place->pattern != NULL;
+    }
+    return *path == '/' && !strpbrk(path, "*?[");
+}
+
+/* What AuthType MCP guards there. 0: nobody knows here. */
+static int place_of(const mcp_lint_t *lint, const ap_directive_t *d, mcp_lint_place_t *place)
+{
+    const ap_directive_t *section;
+    int known;
+
+    for (section = d->parent; section && !ap_cstr_casecmpn(section->directive, "<If", 3); section = section->parent) {
+        ;
+    }
+    known = mcp_lint_place(lint, section, place);
+    place->d = d;
+    return known;
+}
+
 /* ---- rules ---- */
 
 /* What is the administrators' below a location that clients have tokens for. Without any Require it is told of as open. */
-static void inner(const estate_t *e)
+static void inner(const mcp_lint_estate_t *e)
 {
     static const char *const handlers[] = { "mcp-admin", "mcp-metrics", "mcp-health", "server-status", "server-info" };
     const ap_directive_t *d;
 
     for (d = mcp_lint_next(NULL, "SetHandler"); d; d = mcp_lint_next(d, "SetHandler")) {
-        const char *name = mcp_lint_word(e->lint, d, 0), *path = path_of(e->lint, d);
-        const place_t *place = path ? guard_of(e, mcp_lint_host(d), path) : NULL;
+        const char *name = mcp_lint_word(e->lint, d, 0), *path = mcp_lint_path(e->lint, d);
+        const mcp_lint_place_t *place = path ? mcp_lint_guard(e, mcp_lint_host(d), path) : NULL;
         int tokens = 0, own = 0;
 
-        for (const ap_directive_t *one = d->parent->first_child; path && one; one = one->next) {
+        for (const ap_directive_t *one = place ? d->parent->first_child : NULL; one; one = one->next) {
             const char *first = mcp_lint_word(e->lint, one, 0);
 
             own |= mcp_lint_is(one, "AuthType") && ap_cstr_casecmp(first, "MCP");
@@ -89,7 +139,7 @@ static void inner(const estate_t *e)
                 own |= ap_cstr_casecmp(first, "valid-user") && ap_cstr_casecmpn(first, "mcp-", 4);
             }
         }
-        for (apr_size_t k = 0; place && tokens && !own && k < sizeof(handlers) / sizeof(*handlers); k++) {
+        for (apr_size_t k = 0; tokens && !own && k < sizeof(handlers) / sizeof(*handlers); k++) {
             if (!ap_cstr_casecmp(name, handlers[k])) {
                 mcp_lint_tell(e->lint, "error", d, "SetHandler %s below the guarded %s: it is for whoever has a token for the MCP "
                                                    "server. Give it a path of its own, with a Require of its own",
@@ -99,44 +149,37 @@ static void inner(const estate_t *e)
     }
 }
 
-static apr_array_header_t *routes(const estate_t *e)
+int mcp_lint_behind(const ap_directive_t *d, const ap_directive_t *first)
 {
-    apr_array_header_t *found = apr_array_make(e->lint->p, 8, sizeof(route_t));
-    const ap_directive_t *d;
+    const ap_directive_t *host = mcp_lint_host(d), *base = mcp_lint_host(first);
 
-    for (d = mcp_lint_next(NULL, "ProxyPass"); d; d = mcp_lint_next(d, "ProxyPass")) {
-        const char *path = path_of(e->lint, d);
-        route_t route = { .d = d, .host = mcp_lint_host(d), .path = path ? path : mcp_lint_word(e->lint, d, 0) };
-
-        route.target = mcp_lint_word(e->lint, d, path ? 0 : 1);
-        if (*route.path == '/' && strstr(route.target, "://")) {
-            APR_ARRAY_PUSH(found, route_t) = route;
-        }
+    if (host != base) {
+        return !base;
     }
-    return found;
+    do {
+        first = mcp_lint_next(first, d->directive);
+    } while (first && first != d);
+    return first != NULL;
 }
 
-/* The same MCP server by a second way, on which nobody is asked for a token. */
-static void second_ways(const estate_t *e)
+/* Of sections that cover a path the last one says who is asked: also <Location /> behind <Location /mcp>. */
+static void overrides(const mcp_lint_estate_t *e)
 {
-    apr_array_header_t *all = routes(e);
+    const ap_directive_t *d;
 
-    for (int i = 0; !e->unsure && i < all->nelts; i++) {
-        const route_t *open = &APR_ARRAY_IDX(all, i, route_t);
-        size_t len = strlen(open->target);
+    for (d = mcp_lint_next(NULL, "AuthType"); d; d = mcp_lint_next(d, "AuthType")) {
+        const char *type = mcp_lint_word(e->lint, d, 0), *path = mcp_lint_path(e->lint, d);
 
-        for (int k = 0; k < all->nelts && !guard_of(e, open->host, open->path); k++) {
-            const route_t *to = &APR_ARRAY_IDX(all, k, route_t);
-            const char *reached;
+        for (int i = 0; path && ap_cstr_casecmp(type, "MCP") && i < e->places->nelts; i++) {
+            const mcp_lint_place_t *place = &APR_ARRAY_IDX(e->places, i, mcp_lint_place_t);
 
-            if (!guard_of(e, to->host, to->path) || !is_within(to->target, open->target)) {
+            if (!mcp_lint_behind(d, place->d)) {
                 continue;
             }
-            reached = apr_pstrcat(e->lint->p, open->path, to->target + len, NULL);
-            if (!guard_of(e, open->host, reached)) {
-                mcp_lint_tell(e->lint, open->host == to->host ? "error" : "warning", open->d,
-                              "%s leads to %s without a token, which %s guards. Take it out, or guard it, too", reached, to->target,
-                              to->path);
+            if (mcp_lint_within(place->path, path)) {
+                mcp_lint_tell(e->lint, "error", d, "AuthType %s for %s stands behind AuthType MCP for %s, and so takes the guard "
+                                                   "away. Put it in front",
+                              type, path, place->path);
                 break;
             }
         }
@@ -144,7 +187,7 @@ static void second_ways(const estate_t *e)
 }
 
 /* mod_cache answers before anybody is asked who they are. */
-static void caches(const estate_t *e)
+static void caches(const mcp_lint_estate_t *e)
 {
     const ap_directive_t *d;
 
@@ -154,21 +197,24 @@ static void caches(const estate_t *e)
         }
     }
     for (d = mcp_lint_next(NULL, "CacheEnable"); d; d = mcp_lint_next(d, "CacheEnable")) {
-        const char *path = path_of(e->lint, d);
+        const char *path = mcp_lint_path(e->lint, d);
 
         path = path ? path : mcp_lint_word(e->lint, d, 1);
         for (int i = 0; i < e->places->nelts; i++) {
-            const place_t *place = &APR_ARRAY_IDX(e->places, i, place_t);
+            const mcp_lint_place_t *place = &APR_ARRAY_IDX(e->places, i, mcp_lint_place_t);
             const ap_directive_t *except;
             int disabled = 0;
 
             for (except = mcp_lint_next(NULL, "CacheDisable"); except; except = mcp_lint_next(except, "CacheDisable")) {
-                const char *off = path_of(e->lint, except);
+                const ap_directive_t *section = mcp_lint_section(except);
+                mcp_lint_place_t off;
 
-                disabled |= is_within(place->path, off ? off : mcp_lint_word(e->lint, except, 0));
+                disabled |= !section ? mcp_lint_within(place->path, mcp_lint_word(e->lint, except, 0))
+                                     : section == mcp_lint_section(place->d)
+                                           || (mcp_lint_place(e->lint, section, &off) && mcp_lint_has(&off, place->path));
             }
             if (!disabled && (!mcp_lint_host(d) || !place->host || mcp_lint_host(d) == place->host)
-                && (is_within(place->path, path) || is_within(path, place->path))) {
+                && (mcp_lint_within(place->path, path) || mcp_lint_within(path, place->path))) {
                 mcp_lint_tell(e->lint, "warning", d, "CacheEnable covers the guarded %s: a cached answer is given before anybody "
                                                      "is asked for a token. Add to it: CacheDisable on",
                               place->path);
@@ -179,25 +225,25 @@ static void caches(const estate_t *e)
 }
 
 /* Addresses that clients may choose themselves. */
-static void addresses(const estate_t *e)
+static void addresses(const mcp_lint_estate_t *e)
 {
     static const char *const trusted[] = { "RemoteIPInternalProxy", "RemoteIPInternalProxyList", "RemoteIPTrustedProxy",
                                            "RemoteIPTrustedProxyList" };
-    apr_array_header_t *headers = mcp_lint_all(e->lint, "RemoteIPHeader");
+    const ap_directive_t *header = mcp_lint_next(NULL, "RemoteIPHeader");
 
     for (apr_size_t i = 0; i < sizeof(trusted) / sizeof(*trusted); i++) {
-        if (mcp_lint_all(e->lint, trusted[i])->nelts) {
+        if (mcp_lint_next(NULL, trusted[i])) {
             return;
         }
     }
-    if (headers->nelts) {
-        mcp_lint_tell(e->lint, "error", APR_ARRAY_IDX(headers, 0, const ap_directive_t *),
+    if (header) {
+        mcp_lint_tell(e->lint, "error", header,
                       "RemoteIPHeader is believed from anybody, who thus chooses an address: past limits and Require ip. Name the "
                       "proxy in front: RemoteIPInternalProxy 192.0.2.1");
     }
 }
 
-static int is_on(const estate_t *e, const char *name)
+static int is_on(const mcp_lint_estate_t *e, const char *name)
 {
     const ap_directive_t *d;
 
@@ -210,7 +256,7 @@ static int is_on(const estate_t *e, const char *name)
 }
 
 /* Clients are told https, and it arrives here as plain http from the network. */
-static void encryption(const estate_t *e)
+static void encryption(const mcp_lint_estate_t *e)
 {
     static const char *const signs[] = { "SSLEngine", "GnuTLSEnable", "TLSEngine", "RemoteIPHeader", "RemoteIPProxyProtocol" };
     const ap_directive_t *d, *issuer = NULL;
@@ -239,7 +285,7 @@ static void encryption(const estate_t *e)
 }
 
 /* Where the relay cannot serve, each stream holds a worker. */
-static void workers(const estate_t *e)
+static void workers(const mcp_lint_estate_t *e)
 {
     const ap_directive_t *d, *off = NULL, *limit = NULL;
     int async = 0, threads = 1, daemons = 1, slots = 0, all, most = 0;
@@ -275,26 +321,30 @@ static void workers(const estate_t *e)
 
 void mcp_lint_estate(mcp_lint_t *lint)
 {
-    estate_t e = { .lint = lint, .places = apr_array_make(lint->p, 8, sizeof(place_t)) };
+    mcp_lint_estate_t e = { .lint = lint, .places = apr_array_make(lint->p, 8, sizeof(mcp_lint_place_t)) };
     const ap_directive_t *d;
 
     for (d = mcp_lint_next(NULL, "AuthType"); d; d = mcp_lint_next(d, "AuthType")) {
-        place_t place = { .host = mcp_lint_host(d), .path = path_of(lint, d) };
+        mcp_lint_place_t place;
 
         if (ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "MCP")) {
             continue;
         }
-        if (place.path) {
-            APR_ARRAY_PUSH(e.places, place_t) = place;
+        if (place_of(lint, d, &place)) {
+            APR_ARRAY_PUSH(e.places, mcp_lint_place_t) = place;
         }
-        e.unsure |= !place.path;
+        else {
+            e.unsure = 1;
+        }
     }
     if (lint->any_guard) {
         inner(&e);
-        second_ways(&e);
+        overrides(&e);
+        mcp_lint_ways(&e);
         caches(&e);
         workers(&e);
     }
+    mcp_lint_headers(&e);
     addresses(&e);
     encryption(&e);
 }

@@ -46,93 +46,112 @@ static const char *leak(apr_pool_t *p, const char *format)
     return NULL;
 }
 
-/* The format that a CustomLog writes in: its own, or that of the LogFormat with its name. */
+/* The format that a log writes in: its own, or that of the LogFormat with its name. A TransferLog has that of the last one
+ * without a name. */
 static const char *format_of(const mcp_lint_t *lint, const ap_directive_t *log)
 {
-    const char *format = mcp_lint_word(lint, log, 1);
-    apr_array_header_t *formats = mcp_lint_all(lint, "LogFormat");
+    const char *name = mcp_lint_is(log, "TransferLog") ? "" : mcp_lint_word(lint, log, 1);
+    const char *format = !*name || !strcmp(name, "CLF") ? "%h %l %u %t \"%r\" %>s %b" : name;
 
-    for (int i = 0; i < formats->nelts; i++) {
-        const ap_directive_t *one = APR_ARRAY_IDX(formats, i, const ap_directive_t *);
-
-        if (*format && !strcmp(mcp_lint_word(lint, one, 1), format)) {
-            return mcp_lint_word(lint, one, 0);
+    for (const ap_directive_t *d = mcp_lint_next(NULL, "LogFormat"); d; d = mcp_lint_next(d, "LogFormat")) {
+        if (!strcmp(mcp_lint_word(lint, d, 1), name)) {
+            format = mcp_lint_word(lint, d, 0);
         }
     }
     return format;
 }
 
-/* Does this log get requests of an authorization server? Those of the main server are for hosts without any of their own. */
-static int is_of_oauth(const mcp_lint_t *lint, const ap_directive_t *log, const apr_array_header_t *logs)
+static int is_log(const ap_directive_t *d)
 {
-    apr_array_header_t *hosts = mcp_lint_all(lint, "MCPOAuth");
+    return mcp_lint_is(d, "CustomLog") || mcp_lint_is(d, "TransferLog");
+}
 
-    for (int i = 0; i < hosts->nelts; i++) {
-        const ap_directive_t *oauth = APR_ARRAY_IDX(hosts, i, const ap_directive_t *), *host = mcp_lint_host(oauth);
-        int own = 0;
-
-        if (ap_cstr_casecmp(mcp_lint_word(lint, oauth, 0), "on")) {
-            continue;
-        }
-        if (host == mcp_lint_host(log) || mcp_lint_is(log, "GlobalLog")) {
-            return 1;
-        }
-        for (int k = 0; k < logs->nelts; k++) {
-            own |= mcp_lint_host(APR_ARRAY_IDX(logs, k, const ap_directive_t *)) == host;
-        }
-        if (!own && !mcp_lint_host(log)) {
+/* Does this host have a log of its own? Else it writes into those of the main server. */
+static int has_log(const ap_directive_t *host)
+{
+    for (const ap_directive_t *one = host ? host->first_child : ap_conftree; one; one = one->next) {
+        if (is_log(one)) {
             return 1;
         }
     }
     return 0;
 }
 
-static void queries(mcp_lint_t *lint, const char *name)
+/* Does this log get requests of an authorization server? */
+static int is_of_oauth(const mcp_lint_t *lint, const ap_directive_t *log)
 {
-    apr_array_header_t *logs = mcp_lint_all(lint, name);
+    for (const ap_directive_t *d = mcp_lint_next(NULL, "MCPOAuth"); d; d = mcp_lint_next(d, "MCPOAuth")) {
+        const ap_directive_t *host = mcp_lint_host(d);
 
-    for (int i = 0; i < logs->nelts; i++) {
-        const ap_directive_t *log = APR_ARRAY_IDX(logs, i, const ap_directive_t *);
-        const char *what = leak(lint->p, format_of(lint, log));
+        if (!ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "on")
+            && (host == mcp_lint_host(log) || mcp_lint_is(log, "GlobalLog") || (!mcp_lint_host(log) && !has_log(host)))) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
-        /* with a condition behind the format, somebody thought of it */
-        if (!what || *mcp_lint_word(lint, log, 2) || !is_of_oauth(lint, log, logs)) {
-            continue;
-        }
-        if (*what == '%' && what[1] == '{') {
-            mcp_lint_tell(lint, "warning", log, "its format has %s: the codes that clients are sent away with. Take it out", what);
-        }
-        else {
-            mcp_lint_tell(lint, "warning", log, "its format has %s, which writes queries: the codes and states that the provider "
-                                                "sends people back with. Write %s instead",
-                          what, what[strlen(what) - 1] == 'r' ? "%m %U %H" : "%U alone");
+static void queries(mcp_lint_t *lint, const ap_directive_t *log)
+{
+    const char *what = leak(lint->p, format_of(lint, log));
+
+    /* with a condition behind the format, somebody thought of it */
+    if (!what || *mcp_lint_word(lint, log, 2) || !is_of_oauth(lint, log)) {
+        return;
+    }
+    if (*what == '%' && what[1] == '{') {
+        mcp_lint_tell(lint, "warning", log, "its format has %s: the codes that clients are sent away with. Take it out", what);
+    }
+    else {
+        mcp_lint_tell(lint, "warning", log, "its format has %s, which writes queries: the codes and states that the provider "
+                                            "sends people back with. Write %s instead",
+                      what, what[strlen(what) - 1] == 'r' ? "%m %U %H" : "%U alone");
+    }
+}
+
+/* What httpd tells of itself when it is asked for much, and from which trace level on it tells of headers. */
+static void levels(mcp_lint_t *lint, const ap_directive_t *d)
+{
+    static const struct {
+        const char *module;
+        char from;
+    } tellers[] = { { "", '4' }, { "http:", '4' }, { "http_module:", '4' }, { "http2:", '2' }, { "http2_module:", '2' } };
+    const char *args = d->args ? d->args : "", *word;
+
+    while (*(word = ap_getword_conf(lint->p, &args))) {
+        for (apr_size_t i = 0; i < sizeof(tellers) / sizeof(*tellers); i++) {
+            size_t len = strlen(tellers[i].module);
+
+            if (!ap_cstr_casecmpn(word, tellers[i].module, len) && !ap_cstr_casecmpn(word + len, "trace", 5)
+                && word[len + 5] >= tellers[i].from && word[len + 5] <= '8') {
+                mcp_lint_tell(lint, "error", d, "LogLevel %s writes the headers of each request into the error log, and with them tokens "
+                                                "and cookies. Name the module that you want to hear of: mcp_guard:debug",
+                              word);
+                return;
+            }
         }
     }
 }
 
-void mcp_lint_logs(mcp_lint_t *lint)
+void mcp_lint_logs(mcp_lint_t *lint, const ap_directive_t *d)
 {
     static const char *const formats[] = { "LogFormat", "CustomLog", "GlobalLog", "ErrorLogFormat" };
-    apr_array_header_t *found = mcp_lint_all(lint, "DumpIOInput");
 
-    for (int i = 0; i < found->nelts; i++) {
-        const ap_directive_t *d = APR_ARRAY_IDX(found, i, const ap_directive_t *);
-
-        if (!ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "on")) {
-            mcp_lint_tell(lint, "error", d, "DumpIOInput writes tokens and sign-ins into the error log. Take the line out");
-        }
-    }
-    found = mcp_lint_all(lint, "ForensicLog");
-    for (int i = 0; i < found->nelts; i++) {
-        mcp_lint_tell(lint, "error", APR_ARRAY_IDX(found, i, const ap_directive_t *),
-                      "ForensicLog writes each request's headers, and with them tokens and cookies. Take the line out");
-    }
     for (apr_size_t k = 0; k < sizeof(formats) / sizeof(*formats); k++) {
-        found = mcp_lint_all(lint, formats[k]);
-        for (int i = 0; i < found->nelts; i++) {
-            secrets(lint, APR_ARRAY_IDX(found, i, const ap_directive_t *));
+        if (mcp_lint_is(d, formats[k])) {
+            secrets(lint, d);
         }
     }
-    queries(lint, "CustomLog");
-    queries(lint, "GlobalLog");
+    if ((mcp_lint_is(d, "DumpIOInput") || mcp_lint_is(d, "DumpIOOutput")) && !ap_cstr_casecmp(mcp_lint_word(lint, d, 0), "on")) {
+        mcp_lint_tell(lint, "error", d, "%s writes tokens and sign-ins into the error log. Take the line out", d->directive);
+    }
+    else if (mcp_lint_is(d, "ForensicLog")) {
+        mcp_lint_tell(lint, "error", d, "ForensicLog writes each request's headers, and with them tokens and cookies. Take the line out");
+    }
+    else if (mcp_lint_is(d, "LogLevel")) {
+        levels(lint, d);
+    }
+    else if (is_log(d) || mcp_lint_is(d, "GlobalLog")) {
+        queries(lint, d);
+    }
 }

@@ -10,7 +10,7 @@ _mcpctl() {
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
-    --url | --person | --client | --grant | --before) return ;;
+    --url | --document | --person | --client | --grant | --before) return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} = -* ]] || { command=${COMP_WORDS[i]}; break; }
@@ -18,7 +18,7 @@ _mcpctl() {
     case $command in
     '') set -- --json --help --version check-config doctor keygen rekey verify-audit status sessions revoke block-client ;;
     check-config) set -- --strict --httpd ;;
-    doctor) set -- --no-register --token-file --cacert ;;
+    doctor) set -- --no-register --document --no-document --token-file --cacert ;;
     verify-audit) set -- --key-file --partial ;;
     status) set -- $talk ;;
     sessions) set -- --person --client --grant $talk ;;

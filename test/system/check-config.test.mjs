@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { chmod, chown, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { request } from './lib/http.mjs';
 import { mcpctl } from './lib/mcpctl.mjs';
 import { suite } from './lib/suite.mjs';
 import { defaultSite } from './lib/world.mjs';
@@ -15,7 +16,7 @@ suite('check-config', {
     provider: false,
     start: false,
     httpd: {
-        modules: ['ssl', 'dumpio', 'cache', 'remoteip', 'log_forensic', 'http2'],
+        modules: ['ssl', 'dumpio', 'cache', 'remoteip', 'log_forensic', 'http2', 'auth_basic', 'authn_file', 'rewrite', 'slotmem_shm', 'proxy_balancer', 'lbmethod_byrequests'],
         mpm: 'ServerLimit 6\nThreadLimit 64\nThreadsPerChild 25\nMaxRequestWorkers 100\nMaxSpareThreads 100\nAsyncRequestWorkerFactor 2000',
     },
 }, async (it, world) => {
@@ -35,7 +36,11 @@ ${location('SetHandler mcp-ready\nRequire all granted').replace('/inner', '/read
     });
 
     await it('has nothing to say of an estate beside it that is in order', async () => {
-        const { out, err } = await check(`${defaultSite(world)}
+        const { out, err } = await check(`<Location />
+AuthType None
+Require all granted
+</Location>
+${defaultSite(world)}
 RemoteIPHeader X-Forwarded-For
 RemoteIPInternalProxy 192.0.2.1
 CacheEnable disk /
@@ -50,9 +55,51 @@ ProxyPass /app/ http://127.0.0.1:3/
 ProxyPass /echo/part ${world.echo.url}/backend
 LogFormat "%h \\"%r\\" %{Referer}i" other
 CustomLog logs/some other env=!secret
+ProxyPass /half/mcp !
+ProxyPass /half/backend !
+ProxyPass /half/ ${world.echo.url}/
+ProxyPass /health ${world.echo.url}/health
+<Location /ops/>
+Require ip 127.0.0.1
+ProxyPass ${world.echo.url}/
+</Location>
+ProxyPassMatch ^/files/(.*)$ http://127.0.0.1:3/$1
+RewriteEngine On
+RewriteRule ^/old/(.*)$ http://127.0.0.1:3/$1 [P]
+RewriteCond %{HTTP:Upgrade} websocket
+RewriteRule ^/ws/(.*)$ ${world.echo.url}/$1 [P]
+RewriteRule ^/raw/(.*)$ ${world.echo.url}/$1
+<Location /app2>
+SetHandler proxy:http://127.0.0.1:3
+Header set Content-Security-Policy "default-src 'self'"
+RequestHeader set X-MCP-Tenant one
+</Location>
+<Proxy balancer://app>
+BalancerMember http://127.0.0.1:3 timeout=5
+</Proxy>
+ProxyPass /app3 balancer://app/app3 timeout=5
+<Proxy balancer://mcp>
+BalancerMember http://127.0.0.1:4
+</Proxy>
+<LocationMatch ^/+m/[a-z]+>
+CacheDisable on
+AuthType MCP
+Require valid-user
+MCPGuardResource ${world.base}/echo
+</LocationMatch>
+ProxyPass /m/x balancer://mcp/m/x timeout=5
+<Location /echo/people>
+AuthType Basic
+AuthName people
+AuthUserFile conf/people
+Require valid-user
+</Location>
+Header always set Strict-Transport-Security "max-age=1"
+LogLevel warn core:trace8 http:trace3 mcp_guard:trace8
 ${location('SetHandler server-status\nRequire ip 127.0.0.1').replace('/inner', '/echo/status')}
 <VirtualHost 127.0.0.1:3>
 MCPOAuth Off
+TransferLog logs/transfer
 CustomLog logs/other other
 MCPStreamLimit person 1000
 </VirtualHost>`);
@@ -78,6 +125,33 @@ MCPStreamLimit person 1000
         ['codes of redirects', 'warning', 'CustomLog logs/mine "%h %{Location}o"', /%\{Location\}o: the codes/],
         ['an inner page for whoever has a token', 'error', '<Location /echo/status>\nSetHandler server-status\nRequire valid-user\n</Location>', /below the guarded \/echo: .*a path of its own/],
         ['a second way to an MCP server', 'error', () => `ProxyPass /raw/ ${world.echo.url}/`, /^\/raw\/mcp leads to http:\S+ without a token, which \/mcp guards/],
+        ['a second way by a pattern', 'error', () => `ProxyPassMatch ^/raw/(.*)$ ${world.echo.url}/$1`, /^\/raw\/mcp leads to http:\S+\/mcp without a token, which \/mcp guards/],
+        ['a second way by a pattern without groups', 'error', () => `ProxyPassMatch ^/mcpx?$ ${world.echo.url}/mcp`, /^\/mcpx leads to/],
+        ['a second way by mod_rewrite', 'error', () => `RewriteEngine On\nRewriteRule ^/raw/(.*)$ ${world.echo.url}/$1 [P,L]`, /^\/raw\/mcp leads to http:\S+\/mcp without/],
+        ['a pattern that has no beginning', 'error', () => `RewriteEngine On\nRewriteRule /mcp(/.*)?$ ${world.echo.url}/mcp$1 [P]`, /^\/x\/mcp leads to \S+\/mcp without a token, too: the pattern takes more than the guarded \/mcp\. Write it as \^\/mcp\(/],
+        ['a pattern that has no end', 'error', () => `RewriteEngine On\nRewriteRule ^/mcp ${world.echo.url}/mcp [P]`, /^\/mcpx leads to .*the pattern takes more/],
+        ['a pattern that takes other letters', 'error', () => `RewriteEngine On\nRewriteRule ^/mcp$ ${world.echo.url}/mcp [P,NC]`, /^\/MCP leads to .*the pattern takes more/],
+        ['a second way by a handler', 'error', () => `<Location /raw>\nSetHandler "proxy:${world.echo.url}/mcp"\n</Location>`, /^\/raw leads to/],
+        ['a second way by a member of a balancer', 'error', () => `<Proxy balancer://b>\nBalancerMember ${world.echo.url}\n</Proxy>\nProxyPass /raw/ balancer://b/`, /^\/raw\/mcp leads to/],
+        ['a second way by another name of the host', 'error', () => `ProxyPass /raw/ ${world.echo.url.replace('127.0.0.1', 'LOCALHOST')}/`, /^\/raw\/mcp leads to/],
+        ['a second way to a part of an MCP server', 'error', () => `ProxyPass /sse ${world.echo.url}/mcp/sse`, /^\/sse leads to/],
+        ['a second way in another host', 'warning', () => `<VirtualHost 127.0.0.1:3>\nProxyPass /raw/ ${world.echo.url}/\n</VirtualHost>`, /^\/raw\/mcp leads to/],
+        ['a way that a host inherits without its guard', 'warning', () => `ProxyPass /v http://127.0.0.1:3/v\n<VirtualHost 127.0.0.1:4>\n<Location /v>\nAuthType MCP\nRequire valid-user\nMCPGuardResource ${world.base}/echo\n</Location>\n</VirtualHost>`, /^\/v leads to http:\/\/127\.0\.0\.1:3\/v without a token/],
+        ['another AuthType that covers the guard\'s', 'error', '<Location />\nAuthType None\nRequire all granted\n</Location>', /AuthType None for \/ stands behind AuthType MCP for \/mcp.*Put it in front/],
+        ['a part that asks nobody', 'warning', '<Location /echo/open>\nAuthType None\nRequire all granted\n</Location>', /AuthType None for \/echo\/open, below the guarded \/echo: it leads to http:\S+\/backend\/open without a token/],
+        ['a key to a member of a balancer over the open network', 'error', () => backend('balancer://far/mcp', '<Proxy balancer://far>\nBalancerMember http://1.1.1.1\n</Proxy>'), /^http:\/\/1\.1\.1\.1\/mcp: what MCPGuardBackendKey gives .*unencrypted/],
+        ['a member of a balancer that has no time', 'warning', () => backend('balancer://far/mcp', '<Proxy balancer://far>\nBalancerMember http://127.0.0.1:3 timeout=5\n</Proxy>'), /^timeout=5: tools/],
+        ['no time for tools', 'warning', () => backend('http://127.0.0.1:3/mcp timeout=5'), /^timeout=5: tools/],
+        ['a lost challenge', 'error', 'Header always unset WWW-Authenticate', /Header always unset WWW-Authenticate for \/mcp: .*Take the line out/],
+        ['a consent page that is somebody else\'s', 'warning', 'Header set Content-Security-Policy "default-src *"', /the consent page loses its own/],
+        ['tokens in caches', 'error', 'Header always set Cache-Control "max-age=60"', /answers with tokens lose their no-store/],
+        ['a header that is the guard\'s', 'warning', 'RequestHeader set X-MCP-Tenant one', /RequestHeader set X-MCP-Tenant: .*Give it another name/],
+        ['a token that is gone before the guard', 'error', 'RequestHeader unset Authorization early', /never sees a token/],
+        ['queries in a log of the old kind', 'warning', 'TransferLog logs/transfer', /its format has %r/],
+        ['queries in a log of a built-in format', 'warning', 'CustomLog logs/transfer CLF', /its format has %r/],
+        ['answers in the error log', 'error', 'DumpIOOutput On', /DumpIOOutput writes/],
+        ['headers in the error log', 'error', 'LogLevel warn http:trace5', /LogLevel http:trace5 writes the headers .*mcp_guard:debug/],
+        ['keys where browsers find them', 'error', () => `Alias /k ${world.keyFile}`, /conf\/keys lies below \S+, which httpd serves files from/],
         ['a cache in front of the guard', 'warning', 'CacheEnable disk /echo', /CacheEnable covers the guarded \/echo: .*CacheDisable on/],
         ['addresses that anybody chooses', 'error', 'RemoteIPHeader X-Forwarded-For', /RemoteIPHeader is believed .*RemoteIPInternalProxy/],
         ['https that nobody speaks', 'warning', 'MCPIssuer https://mcp.example.com\nListen 0.0.0.0:2', /no host here speaks TLS.*SSLEngine On/],
@@ -102,6 +176,50 @@ MCPStreamLimit person 1000
             assert.equal(code, level === 'error' ? 1 : 0);
         });
     }
+
+    await it('what it says is open is open: each path that it names answers without a token', async () => {
+        const { echo, base } = world;
+        const guarded = (path) => `<Location ${path}>\nAuthType MCP\nRequire valid-user\nMCPGuardResource ${base}/echo\n</Location>`;
+        const { out } = await check(`${defaultSite(world)}
+LogLevel info http:trace4
+RewriteEngine On
+RewriteRule ^/rewritten/(.*)$ ${echo.url}/$1 [P]
+RewriteRule ^/loose ${echo.url}/loose [P]
+RewriteRule /floating$ ${echo.url}/floating [P]
+RewriteRule ^/letters$ ${echo.url}/letters [P,NC]
+${['loose', 'floating', 'letters'].map((name) => guarded(`/${name}`)).join('\n')}
+ProxyPassMatch ^/matched/(.*)$ ${echo.url}/$1
+ProxyPass /part ${echo.url}/mcp/part
+<Location /handled>
+SetHandler proxy:${echo.url}/mcp
+</Location>
+<Proxy balancer://some>
+BalancerMember ${echo.url}
+</Proxy>
+ProxyPass /balanced/ balancer://some/
+<Location /echo/open>
+AuthType None
+Require all granted
+</Location>`, ['--json']);
+        const texts = JSON.parse(out).findings.map(({ text }) => text);
+        const paths = texts.map((text) => text.match(/(\/\S*?)(?:, below the guarded \S+: it)? leads to http/)?.[1]).filter(Boolean);
+        assert.deepEqual(paths.toSorted(), ['/LETTERS', '/balanced/mcp', '/echo/open', '/handled', '/loosex', '/matched/mcp', '/part', '/rewritten/mcp', '/x/floating'], out);
+        assert.equal(texts.length, paths.length + 1, out);
+        await world.httpd.start();
+        try {
+            for (const path of paths) {
+                const seen = echo.requests.length;
+                const answer = await request(base + path, { headers: { Authorization: 'Bearer let-me-see' } });
+                assert.equal(answer.status, 200, path);
+                assert.ok(echo.requests.length > seen, `${path} reaches the server`);
+            }
+            for (const path of ['/mcp', '/loose', '/floating', '/letters', '/echo']) assert.equal((await request(base + path)).status, 401, path);
+            assert.match(texts.find((text) => text.startsWith('LogLevel')), /http:trace4 writes the headers/);
+            assert.match(world.httpd.log(), /Authorization: Bearer let-me-see/);
+        } finally {
+            await world.httpd.stop();
+        }
+    });
 
     await it('finds files that others may read or change', async () => {
         await writeFile(join(world.httpd.root, 'logs/audit.log'), '');

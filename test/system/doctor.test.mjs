@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
+import { startHost } from './lib/client-host.mjs';
 import { mcpctl } from './lib/mcpctl.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { suite } from './lib/suite.mjs';
@@ -39,14 +40,24 @@ async function spoiled(world, spoil) {
 const isWellKnown = (answer, name) => answer.url.startsWith(`/.well-known/${name}`);
 const asJson = (answer, change) => { const json = JSON.parse(answer.body); change(json); answer.body = JSON.stringify(json); };
 
-suite('doctor', { backend: false, directives: 'MCPAllowOrigin http://localhost:6274' }, async (it, world) => {
+const VSCODE = 'https://vscode.dev/oauth/client-metadata.json';
+let host;
+
+suite('doctor', {
+    backend: false,
+    before: async (world) => {
+        host = await startHost(world);
+        const copy = await world.httpd.file('conf/vscode.json', JSON.stringify({ client_id: VSCODE, client_name: 'VS Code', redirect_uris: ['http://127.0.0.1:33418/', 'https://vscode.dev/redirect'] }));
+        world.options.directives = `MCPAllowOrigin http://localhost:6274\nMCPOAuthClientMetadataCAFile ${host.cert}\nMCPOAuthClientMetadataFile ${VSCODE} ${copy}`;
+    },
+}, async (it, world) => {
     const resource = `${world.base}/echo`;
 
     await it('finds nothing wrong with a good gateway, with a token and without', async () => {
         const plain = await mcpctl('doctor', resource);
         assert.equal(plain.code, 0, plain.out + plain.err);
         assert.doesNotMatch(plain.out, /^FAIL/m);
-        for (const what of ['challenge', 'resource metadata', 'server metadata', 'registration', 'consent page', 'token endpoint']) {
+        for (const what of ['challenge', 'resource metadata', 'server metadata', 'registration', 'metadata documents', 'consent page', 'token endpoint']) {
             assert.match(plain.out, new RegExp(`^ok {4}${what}: `, 'm'));
         }
         assert.match(plain.out, /Cursor can register/);
@@ -83,9 +94,52 @@ suite('doctor', { backend: false, directives: 'MCPAllowOrigin http://localhost:6
         });
     }
 
+    /** What it says of metadata documents: {code, text: the line}. */
+    const documents = async (base, ...options) => {
+        const { code, out, err } = await mcpctl('doctor', '--no-register', ...options, `${base}/echo`);
+        return { code, text: out.match(/^.* metadata documents: .*$/m)?.[0] ?? out + err };
+    };
+
+    await it('tells whether the gateway can fetch a client\'s metadata document, and nobody is asked to sign in', async () => {
+        for (const redirects of [['http://127.0.0.1/callback'], ['http://127.0.0.1/callback', 'https://app.example/cb']]) {
+            const id = host.publish(`/doctor-${redirects.length}.json`, { redirect_uris: redirects });
+            const asked = host.asked.length;
+            assert.deepEqual(await documents(world.base, '--document', id), { code: 0, text: `ok    metadata documents: taken: the gateway has read ${id}` });
+            assert.deepEqual(host.asked.slice(asked), [`/doctor-${redirects.length}.json`]);
+        }
+        world.httpd.announce('MCP0201');
+        const gone = await documents(world.base, '--document', 'https://localhost:1/client.json');
+        assert.equal(gone.code, 1, gone.text);
+        const [, reference] = gone.text.match(/^FAIL {2}metadata documents: the gateway cannot fetch https:\/\/localhost:1\/client\.json now: ".*reference ([0-9a-f]+)\)"\. .*MCPOAuthClientMetadataProxy .*MCPOAuthClientMetadata Off/);
+        assert.match(world.httpd.log(), new RegExp(`reference ${reference}: .*localhost:1/client\\.json`), 'and the error log says why');
+        const bad = await documents(world.base, '--document', host.publish('/other.json', { client_id: 'https://evil.example/x' }));
+        assert.equal(bad.code, 1);
+        assert.match(bad.text, /^FAIL {2}metadata documents: the gateway refuses \S+other\.json: ".*MCPOAuthClientMetadataHosts/);
+    });
+
+    await it('metadata documents: what is not named is a note, what is not taken is told, and left out what is asked for', async () => {
+        const answers = [
+            [(a) => { if (a.url.startsWith('/authorize')) Object.assign(a, { status: 503, headers: { 'content-type': 'application/json' }, body: '{"error":"temporarily_unavailable"}' }); }, [], 0, /^note {2}metadata documents: the gateway cannot fetch https:\/\/vscode\.dev/],
+            [(a) => { if (a.url.startsWith('/authorize')) Object.assign(a, { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }); }, [], 0, /^note {2}metadata documents: .* got 200 : nobody knows/],
+            [(a) => { if (isWellKnown(a, 'o')) asJson(a, (json) => { delete json.client_id_metadata_document_supported; }); }, [], 0, /^ok {4}metadata documents: not taken here \(MCPOAuthClientMetadata\): .* register/],
+            [(a) => { if (isWellKnown(a, 'o')) asJson(a, (json) => { delete json.client_id_metadata_document_supported; }); }, ['--document', VSCODE], 1, /^FAIL {2}metadata documents: not taken here/],
+            [() => {}, ['--no-document'], 0, /fine, .* failed/],
+        ];
+        for (const [spoil, options, code, expected] of answers) {
+            const gateway = await spoiled(world, spoil);
+            try {
+                const got = await documents(gateway.base, ...options);
+                assert.match(got.text, expected);
+                assert.equal(got.code, code, got.text);
+            } finally { await gateway.close(); }
+        }
+    });
+
     await it('says how it is used', async () => {
+        assert.equal((await mcpctl('doctor', '--document', 'http://app.example/client.json', resource)).code, 2);
         assert.equal((await mcpctl('doctor')).code, 2);
         assert.equal((await mcpctl('doctor', 'not a url')).code, 2);
         assert.equal((await mcpctl('doctor', '--nonsense', resource)).code, 2);
     });
+    await host.close();
 });

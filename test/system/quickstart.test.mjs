@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'node:test';
 import { Application, connect, textOf } from './lib/clients.mjs';
-import { TOP } from './lib/httpd.mjs';
+import { HTTPD, TOP } from './lib/httpd.mjs';
+import { mcpctl } from './lib/mcpctl.mjs';
 import { Person } from './lib/person.mjs';
 import { Process, freePort, reachable, until } from './lib/proc.mjs';
 
@@ -41,6 +42,9 @@ for (const store of ['shmcb', 'memcache', 'redis']) {
             const [, name, password] = quickstart.stdout.match(/^account: (\S+) (\S+)$/m);
             const [, url] = quickstart.stdout.match(/^ready: (\S+)$/m);
             assert.equal(url, `http://127.0.0.1:${port}/mcp`);
+            const [, logs] = quickstart.stdout.match(/^ +logs +(\S+)$/m);
+            const linted = await mcpctl('check-config', '--httpd', HTTPD, '--', '-f', join(dirname(logs), 'httpd/httpd.conf'));
+            assert.equal(linted.out, '0 errors, 0 warnings\n', linted.err);
             for (const kind of ['v2 modern era', 'v1 HTTP+SSE']) {
                 const { client } = await connect(kind, `http://127.0.0.1:${port}`, new Application(new Person({ name, password })));
                 assert.equal(textOf(await client.callTool({ name: 'hello_mcp', arguments: {} })), 'Hello I am MCPTool!');

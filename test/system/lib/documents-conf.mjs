@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fragments of configuration in documents, made whole and put through `apache2 -t`. A fragment that begins with a directive of
+// Fragments of configuration in documents, made whole and put through `apache2 -t` and the lint of `mcpctl check-config`. A fragment that begins with a directive of
 // sections is put into one (docs/directives.md says which); what it does not say of a gateway is added.
 
 import { execFile } from 'node:child_process';
@@ -64,8 +64,10 @@ export class Fragments {
         this.host.ensure(whole);
         await writeFile(file, `${this.host.skeleton({ ours: true, all: block.text.split('\n').some((line) => !USUAL.test(line)) })}\n${whole}\n`);
         try {
-            await promisify(execFile)(this.host.httpd, ['-f', file, '-t'], { timeout: 60_000, env: { ...process.env, ...PLATFORM } });
-            return null;
+            const { stdout } = await promisify(execFile)(this.host.httpd, ['-f', file, '-t', '-D', 'MCP_LINT'], { timeout: 60_000, env: { ...process.env, ...PLATFORM } });
+            const found = stdout.split('\n').filter((line) => /^MCPLINT\t(error|warning)\t/.test(line));
+            if (!/^MCPLINT\tdone\t/m.test(stdout)) found.push('mcpctl check-config did not look');
+            return found.length === 0 ? null : `${block.where}: mcpctl check-config complains\n${found.join('\n')}\n${whole.replace(/^/mg, '    ')}`;
         } catch (error) {
             return `${block.where}: ${(error.stdout + error.stderr).replace(/^AH00112.*$/mg, '').trim()}\n${whole.replace(/^/mg, '    ')}`;
         }

@@ -12,7 +12,7 @@ import { Process, freePort, reachable, sleep, until } from './proc.mjs';
 
 export const TOP = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
-const HTTPD = process.env.HTTPD ?? ['/usr/sbin/apache2', '/usr/sbin/httpd', '/usr/local/apache2/bin/httpd'].find(existsSync);
+export const HTTPD = process.env.HTTPD ?? ['/usr/sbin/apache2', '/usr/sbin/httpd', '/usr/local/apache2/bin/httpd'].find(existsSync);
 export const MODULES = process.env.MCP_MODULES ?? join(TOP, 'build/modules');
 
 /** Where the distribution keeps httpd's own modules. */
