@@ -129,12 +129,12 @@ static int check_target(request_rec *r, const mcp_oauth_conf_t *conf,
                         const apr_array_header_t *form, mcp_authz_t *authz, mcp_result_t *res)
 {
     const char *scope = mcp_form_get(form, "scope");
-    const mcp_resource_t *resource =
-        mcp_oauth_resource(r->pool, conf, mcp_form_get(form, "resource"));
+    const char *wanted = mcp_form_get(form, "resource");
+    const mcp_resource_t *resource = mcp_oauth_resource(r->pool, conf, wanted);
 
     if (!resource) {
-        return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
-                        "the resource is not protected by this server", NULL);
+        return mcp_oauth_fail_target(r->pool, res, "the resource is not protected by this server",
+                                     wanted);
     }
     if (scope && !mcp_scope_valid(scope)) {
         return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_scope", "scope is malformed", NULL);
@@ -254,7 +254,7 @@ int mcp_authorize_handler(request_rec *r, mcp_oauth_conf_t *conf)
         || check_size(r, conf, &authz, &res) != OK) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0221) "authorization of client=%s refused: %s, %s", client.key,
-                      res.error, res.description ? res.description : "-");
+                      res.error, mcp_detail(&res));
         return mcp_authz_error(r, conf, &authz, res.error, res.description);
     }
     authz.silent = !ask && mcp_remembered(r, conf, &authz);

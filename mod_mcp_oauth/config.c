@@ -251,6 +251,12 @@ const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *
     return NULL;
 }
 
+int mcp_oauth_fail_target(apr_pool_t *p, mcp_result_t *res, const char *description, const char *uri)
+{
+    return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target", description,
+                    apr_psprintf(p, "%s: \"%s\"", description, mcp_log_text(p, uri)));
+}
+
 /* May @a scope, one token, be granted at @a resource? */
 static int scope_known(apr_pool_t *p, const mcp_oauth_conf_t *conf, const mcp_resource_t *resource,
                        const char *scope)

@@ -106,6 +106,9 @@ const mcp_provider_t *mcp_provider_exactly(const mcp_oauth_conf_t *conf, const c
 const mcp_resource_t *mcp_oauth_resource(apr_pool_t *p, const mcp_oauth_conf_t *conf,
                                          const char *uri);
 
+/** Fail with invalid_target (RFC 8707 section 2); what the client named as @a uri goes to the log. */
+int mcp_oauth_fail_target(apr_pool_t *p, mcp_result_t *res, const char *description, const char *uri);
+
 /**
  * Narrow a requested scope to what may be asked for at @a resource: its own scopes and the MCPScope
  * names that no other resource claims. A request without a scope, or with none that we know, gets

@@ -332,8 +332,8 @@ static int check(mcp_turn_t *x, const apr_array_header_t *form, const mcp_client
     if (wanted) {
         asked = mcp_oauth_resource(x->r->pool, x->conf, wanted);
         if (asked != resource) {
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
-                            "the refresh token is for another resource", NULL);
+            return mcp_oauth_fail_target(x->r->pool, res,
+                                         "the refresh token is for another resource", wanted);
         }
     }
     return narrow(x, mcp_form_get(form, "scope"), &x->scope, res);

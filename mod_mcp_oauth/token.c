@@ -129,8 +129,7 @@ static int check_code(request_rec *r, const mcp_oauth_conf_t *conf, const apr_ar
     if (wanted) {
         resource = mcp_oauth_resource(r->pool, conf, wanted);
         if (!resource || strcmp(resource->uri, code->resource)) { /* RFC 8707 section 2.2 (T4) */
-            return mcp_fail(res, HTTP_BAD_REQUEST, "invalid_target",
-                            "the code is for another resource", NULL);
+            return mcp_oauth_fail_target(r->pool, res, "the code is for another resource", wanted);
         }
     }
     return OK;

@@ -453,6 +453,7 @@ suite('authorization request', { backend: false, directives: 'MCPScope snippets 
             assert.equal(url.searchParams.get('state'), client.state);
             assert.equal(url.searchParams.get('iss'), world.base);
             assert.equal(url.searchParams.get('code'), null);
+            if (code === 'invalid_target') assert.ok(world.httpd.log().includes(`not protected by this server: "${changes.resource}"`), 'the log has what was asked for');
         });
     }
 
@@ -816,6 +817,7 @@ suite('token endpoint', { backend: false, directives: 'MCPOAuthRefreshGrace 2s' 
             assert.match(response.headers['cache-control'], /no-store/);
         }
         assert.equal((await client.redeem(value)).status, 200);
+        assert.match(world.httpd.log(), /MCP0261: code of client=\S+ refused: the code is for another resource: "https:\/\/evil\.example\/"/);
     });
 
     await it('tells an unknown client with 401 invalid_client, so that it registers anew (6.1.10, field lesson 6)', async () => {
