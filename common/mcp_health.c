@@ -29,6 +29,7 @@
 #define RETRY_PROVIDER apr_time_from_sec(10)
 /* An asker that has not come back by then is stuck: the store takes it and says nothing. */
 #define STUCK_STORE apr_time_from_msec(500)
+#define GIVE_UP apr_time_from_sec(2) /* how long the end of a child waits for a check */
 #define LOST_ASKER apr_time_from_sec(10)
 /* Successes are told by each call of the store: one in so long is enough, and keeps the cache line quiet. */
 #define NOTE_EVERY apr_time_from_msec(250)
@@ -184,9 +185,30 @@ static void *check_store(void *dummy)
         mcp_store_check(store, p); /* notes what it sees */
         apr_pool_destroy(p);
     }
-    __atomic_store_n(&checking, 0, __ATOMIC_RELAXED);
     set_asked(&table->part[MCP_HEALTH_STORE]);
+    __atomic_store_n(&checking, 0, __ATOMIC_RELEASE); /* last: nobody waits for this thread after it */
     return NULL;
+}
+
+/* The child ends: such a thread must not go on in the libraries while exit() takes them down. One that is stuck comes back
+ * when its connection is broken off. */
+static apr_status_t end_check(void *dummy)
+{
+    apr_time_t begin = apr_time_now(), now = begin;
+
+    while (__atomic_load_n(&checking, __ATOMIC_ACQUIRE) && now < begin + GIVE_UP) {
+        if (now >= begin + MCP_STORE_PATIENCE) {
+            mcp_store_hang_up(store);
+        }
+        apr_sleep(apr_time_from_msec(5));
+        now = apr_time_now();
+    }
+    return APR_SUCCESS;
+}
+
+void mcp_health_child_init(apr_pool_t *pchild)
+{
+    apr_pool_pre_cleanup_register(pchild, NULL, end_check);
 }
 
 static int start_check(void)

@@ -59,6 +59,9 @@ void mcp_health_note(int part, int up);
 /** What is known of it. */
 void mcp_health_get(int part, mcp_health_t *health);
 
+/** child_init duty of each module, since each has a copy of this library of its own. */
+void mcp_health_child_init(apr_pool_t *pchild);
+
 /** The key that seals. */
 const char *mcp_health_kid(void);
 

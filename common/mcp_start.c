@@ -27,6 +27,7 @@ void mcp_shared_child_init(mcp_store_t *store, apr_pool_t *pchild)
     mcp_crypto_child_init();
     mcp_store_child_init(store, pchild);
     mcp_audit_child_init(pchild);
+    mcp_health_child_init(pchild);
 }
 
 int mcp_is_config_test(void)

@@ -70,6 +70,17 @@ apr_status_t mcp_store_open(mcp_store_t **store, const mcp_store_conf_t *conf, c
 void mcp_store_child_init(mcp_store_t *store, apr_pool_t *pchild);
 
 /**
+ * Break off this process's calls to a networked backend: they fail as if it had closed the connection. For a process that
+ * ends, which would have to wait for as long as a silent backend likes. Takes no locks and no memory, so that it may be
+ * called beside threads that use the store, and in a signal handler. A call that is about to connect escapes: repeat it
+ * where somebody waits.
+ */
+void mcp_store_hang_up(const mcp_store_t *store);
+
+/** How long who ends without haste lets a call go on before that. */
+#define MCP_STORE_PATIENCE apr_time_from_msec(250)
+
+/**
  * Write a record.
  * @param expires  absolute time; values beyond the backend's reach (30 days, craft finding 4) are kept exact inside
  *                 the record and cut at the backend

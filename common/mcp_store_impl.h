@@ -31,6 +31,8 @@ struct mcp_store_t {
     const mcp_keyring_t *ring;
     apr_interval_time_t timeout;
     int networked;          /* memcache, redis: may be down or silent; shared with other hosts */
+    const char *path;       /* of the backend's socket, else NULL; networked backends, as the port */
+    apr_port_t port;        /* 0: by a socket */
     mcp_breaker_t *breaker; /* networked backends, from child_init on */
     int child_ready;
     volatile apr_uint32_t complained;   /* second of the last complaint of this process about the backend */

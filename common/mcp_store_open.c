@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the store comes to life: MCPStore's argument, the instance that both modules share, each child's part in it. */
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_atomic.h>
@@ -24,6 +25,8 @@
 
 #define SHMCB_SIZE_DEFAULT (16 * 1024 * 1024)
 #define SHMCB_SIZE_MIN (256 * 1024)
+#define MEMCACHE_PORT 11211 /* where MCPStore names none: mod_socache_memcache's, mod_socache_redis's */
+#define REDIS_PORT 6379
 /* Mean sizes, which decide how shmcb divides a segment (craft section 3.1), and what a sign-in or refresh writes:
  * a grant and a ticket here, an answer and upstream tokens there. */
 static const struct {
@@ -171,6 +174,20 @@ static apr_status_t open_part(mcp_store_t *store, int part, const char *arg, apr
     return rv;
 }
 
+/* Where the connections of a networked backend lead. */
+static void find_peer(mcp_store_t *store, const mcp_store_conf_t *conf)
+{
+    const char *colon = store->networked ? strrchr(conf->arg, ':') : NULL;
+
+    if (store->networked && *conf->arg == '/') {
+        store->path = conf->arg;
+    }
+    else if (store->networked) {
+        store->port = colon ? (apr_port_t)atoi(colon + 1) : !strcmp(conf->provider, "redis") ? REDIS_PORT
+                                                                                             : MEMCACHE_PORT;
+    }
+}
+
 static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, const mcp_keyring_t *ring,
                            server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
@@ -185,6 +202,7 @@ static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, cons
     store->timeout = conf->timeout;
     store->provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, conf->provider, AP_SOCACHE_PROVIDER_VERSION);
     store->networked = strcmp(conf->provider, "shmcb") != 0;
+    find_peer(store, conf);
     mcp_random(store->epoch, sizeof(store->epoch));
     store->begun = apr_time_now();
     provider_args(pconf, conf->provider, conf->arg, args, &part_size); /* MCPStore was checked with it */
@@ -249,10 +267,15 @@ void mcp_store_child_init(mcp_store_t *store, apr_pool_t *pchild)
         }
     }
     if (store->networked) {
+        apr_pool_t *p;
         int threads = 1;
 
         ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-        rv = mcp_breaker_create(&store->breaker, threads / 4 > 2 ? threads / 4 : 2, store->timeout, pchild);
+        /* In a pool that is never destroyed: whoever is stuck in the backend may come back when pchild is gone already. */
+        rv = apr_pool_create_unmanaged_ex(&p, NULL, NULL);
+        if (rv == APR_SUCCESS) {
+            rv = mcp_breaker_create(&store->breaker, threads / 4 > 2 ? threads / 4 : 2, store->timeout, p);
+        }
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, store->s, MCP_LOG(0146) "the session store cannot be used in this child");

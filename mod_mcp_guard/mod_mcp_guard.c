@@ -10,6 +10,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mpm_common.h>
 #include <apr_optional_hooks.h>
 
 #include "guard.h"
@@ -92,6 +93,14 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     mcp_guard_child_init(pchild);
 }
 
+/* At once: nobody gets an answer any more, and who waits for a silent store would wait for as long as it likes. */
+static void child_stopping(apr_pool_t *pchild, int graceful)
+{
+    if (!graceful) {
+        mcp_guard_store_hang_up();
+    }
+}
+
 /* ---- protected resource metadata, answered by whichever of our modules is asked first ---- */
 
 static int claim_metadata(request_rec *r)
@@ -143,6 +152,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
 
     ap_hook_translate_name(claim_metadata, NULL, before_all, APR_HOOK_FIRST);
     ap_hook_map_to_storage(no_storage, NULL, NULL, APR_HOOK_FIRST);

@@ -106,6 +106,9 @@ int mcp_guard_grant_revoked(const unsigned char grant[MCP_ID_LEN], apr_pool_t *p
  */
 apr_status_t mcp_guard_revocations(int remote, apr_uint64_t *stamp, apr_pool_t *p);
 
+/** The child ends: break off what waits for the store (mcp_store_hang_up()). */
+void mcp_guard_store_hang_up(void);
+
 /** Is anything guarded, or the guard configured, so that keys and store are needed? */
 int mcp_guard_in_use(server_rec *main_server);
 

@@ -76,9 +76,17 @@ static int differs(apr_uint64_t *seen, apr_uint64_t now)
     return twice;
 }
 
+static apr_uint64_t *seen; /* by word; the last one is head->held's. In pconf */
+
+/* Where the C library never unloads a module, as musl's, it lives on with its pointers. */
+static apr_status_t forget_seen(void *dummy)
+{
+    seen = NULL;
+    return APR_SUCCESS;
+}
+
 int mcp_table_audit(apr_pool_t *pconf)
 {
-    static apr_uint64_t *seen; /* by word; the last one is head->held's */
     apr_uint32_t *truth;
     apr_uint32_t held = 0;
     apr_uint32_t i;
@@ -89,6 +97,7 @@ int mcp_table_audit(apr_pool_t *pconf)
     }
     if (!seen) {
         seen = apr_pcalloc(pconf, (mcp_table.head->nkey + 1) * sizeof(*seen));
+        apr_pool_cleanup_register(pconf, NULL, forget_seen, apr_pool_cleanup_null);
     }
     for (i = 0; i < mcp_table.head->nclaim; i++) {
         apr_uint32_t words[2];

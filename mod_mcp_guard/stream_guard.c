@@ -14,6 +14,13 @@ void mcp_guard_streams_init(mcp_store_t *shared_store)
     store = shared_store;
 }
 
+void mcp_guard_store_hang_up(void)
+{
+    if (store) {
+        mcp_store_hang_up(store);
+    }
+}
+
 mcp_stream_conf_t *mcp_guard_stream_conf(void *dir_conf)
 {
     return &((mcp_guard_dir_t *)dir_conf)->stream;

@@ -30,6 +30,7 @@ APLOG_USE_MODULE(mcp_guard);
 #define REMOTE_EVERY apr_time_from_msec(900)
 #define ECHO_AFTER apr_time_from_sec(1)
 #define SWEEP_EVERY apr_time_from_sec(60)
+#define HANG_UP_EVERY apr_time_from_msec(10)
 #define DOWN_GRACE apr_time_from_sec(5) /* how long an expired token is let live while the store cannot be asked */
 
 typedef struct {
@@ -49,6 +50,7 @@ static struct {
     apr_uint32_t sweeps;  /* atomic */
     apr_time_t soonest;   /* mutex; when the first grant must be asked for again */
     int stop;             /* mutex */
+    int done;             /* mutex; the thread is about to end */
     apr_uint64_t local, remote;
     apr_time_t next_remote, next_sweep, echo;
 } warden;
@@ -226,6 +228,16 @@ static int sweep_due(apr_time_t now, apr_uint32_t watched)
     return 0;
 }
 
+static int is_stopped(void)
+{
+    int stop;
+
+    apr_thread_mutex_lock(warden.mutex);
+    stop = warden.stop;
+    apr_thread_mutex_unlock(warden.mutex);
+    return stop;
+}
+
 static void round_trip(void)
 {
     apr_time_t now = apr_time_now();
@@ -249,7 +261,7 @@ static void round_trip(void)
     list = collect(all, now, &n);
     apr_thread_mutex_unlock(warden.mutex);
 
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < n && !is_stopped(); i++) {
         ask(&list[i], now);
         if (list[i].until == 0 && list[i].verdict == MCP_END_NONE) {
             warden.echo = now + ECHO_AFTER; /* the store is down: ask again, and all of them */
@@ -281,19 +293,29 @@ static void *APR_THREAD_FUNC warden_thread(apr_thread_t *thread, void *data)
         if (!warden.stop) {
             apr_thread_cond_timedwait(warden.cond, warden.mutex, ROUND);
         }
-        stop = warden.stop;
+        stop = warden.done = warden.stop;
+        apr_thread_cond_signal(warden.cond);
         apr_thread_mutex_unlock(warden.mutex);
     } while (!stop);
     return NULL; /* not apr_thread_exit(): the thread's stack unwinds as sanitizers expect */
 }
 
+/* The child is going, and its memory with it. A silent store would keep the thread, and so the process, for as long as it
+ * likes: what it asks is broken off, again and again, for a call that is about to connect is not seen. */
 static apr_status_t warden_exit(void *data)
 {
+    apr_interval_time_t wait = MCP_STORE_PATIENCE;
     apr_status_t rv;
 
     apr_thread_mutex_lock(warden.mutex);
     warden.stop = 1;
     apr_thread_cond_signal(warden.cond);
+    while (!warden.done) {
+        if (apr_thread_cond_timedwait(warden.cond, warden.mutex, wait) == APR_TIMEUP) {
+            mcp_guard_store_hang_up();
+            wait = HANG_UP_EVERY;
+        }
+    }
     apr_thread_mutex_unlock(warden.mutex);
     apr_thread_join(&rv, warden.thread);
     warden.thread = NULL;

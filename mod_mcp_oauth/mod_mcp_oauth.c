@@ -12,6 +12,7 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mpm_common.h>
 
 #include "mcp_health.h"
 #include "mcp_http.h"
@@ -227,6 +228,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_config(mcp_oauth_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(mcp_oauth_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(mcp_oauth_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(mcp_oauth_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);

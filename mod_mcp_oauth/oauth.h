@@ -151,6 +151,9 @@ int mcp_oauth_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
 /** child_init hook. */
 void mcp_oauth_child_init(apr_pool_t *pchild, server_rec *main_server);
 
+/** child_stopping hook. */
+void mcp_oauth_child_stopping(apr_pool_t *pchild, int graceful);
+
 /* ---- clients (client.c) ---- */
 
 #define MCP_CLIENT_NAME_MAX 100 /* bytes of a client's name that are kept */

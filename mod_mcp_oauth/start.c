@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start-up: what of all virtual hosts is checked, read and opened before the first request. */
+/* Start-up: what of all virtual hosts is checked, read and opened before the first request; and the end. */
 
 #include "oauth.h"
 
@@ -7,6 +7,7 @@
 
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 
 #include "mcp_log.h"
 #include "mcp_signing.h"
@@ -105,6 +106,19 @@ void mcp_oauth_child_init(apr_pool_t *pchild, server_rec *main_server)
             mcp_upstream_child_init(pchild, main_server);
             mcp_clients_child_init(pchild);
             mcp_tokens_child_init(main_server);
+            return;
+        }
+    }
+}
+
+/* At once: nobody gets an answer any more, and who waits for a silent store would wait for as long as it likes. */
+void mcp_oauth_child_stopping(apr_pool_t *pchild, int graceful)
+{
+    for (server_rec *s = graceful ? NULL : ap_server_conf; s; s = s->next) {
+        const mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
+
+        if (conf->store) {
+            mcp_store_hang_up(conf->store);
             return;
         }
     }

@@ -138,6 +138,36 @@ for (const kind of ['memcache', 'memcache-socket', 'redis']) {
     });
 }
 
+test('memcache hangs, and httpd is restarted gracefully: children whose work is done do not wait for it', { timeout: 60_000 }, async (t) => {
+    const world = await openWorld(t, { backend: false, store: 'memcache', directives: 'MCPSessionCache 0' });
+    world.httpd.announce(...OUTAGE);
+    const { access_token: token } = await new OAuthClient(world, { resource: `${world.base}/echo` }).signIn();
+    const streams = await Promise.all(Array.from({ length: 8 }, () => request(`${world.base}/echo/stream`, { headers: { ...bearer(token), Accept: 'text/event-stream' }, stream: true })));
+    assert.ok(streams.every(({ status }) => status === 200));
+    world.store.process.signal('SIGSTOP');
+    await sleep(1500); // each warden asks once a second
+    streams.forEach(({ close }) => close());
+    const before = world.httpd.children();
+    await world.httpd.graceful();
+    await until(() => !before.some((pid) => world.httpd.children().includes(pid)), 'the children of before to end', 5000);
+});
+
+for (const kind of ['memcache', 'memcache-socket', 'redis']) {
+    test(`${kind} hangs, and httpd is stopped: no process waits for it, though workers and the streams' warden do`, { timeout: 60_000 }, async (t) => {
+        const world = await openWorld(t, { backend: false, store: kind, directives: 'MCPSessionCache 0\nMCPStoreTimeout 500ms' });
+        world.httpd.announce(...OUTAGE);
+        const { access_token: token } = await new OAuthClient(world, { resource: `${world.base}/echo` }).signIn();
+        const streams = await Promise.all(Array.from({ length: 4 }, () => request(`${world.base}/echo/stream`, { headers: { ...bearer(token), Accept: 'text/event-stream' }, stream: true })));
+        assert.deepEqual(streams.map(({ status }) => status), [200, 200, 200, 200]);
+        world.store.process.signal('SIGSTOP');
+        const stuck = Array.from({ length: 24 }, () => request(`${world.base}/echo`, { json: {}, headers: bearer(token) }).then(({ status }) => status, () => 'none'));
+        await until(async () => (await Promise.race([...stuck, sleep(0)])) === 503, 'the breaker to open');
+        await sleep(1000); // the wardens' next question
+        await world.httpd.stop();
+        assert.doesNotMatch(world.httpd.log(), /still did not exit/);
+    });
+}
+
 test('a person whom the provider honours no more is not restored', { timeout: 120_000 }, async (t) => {
     const world = await openWorld(t, { backend: false, store: 'memcache' });
     world.httpd.announce(...OUTAGE);

@@ -3,7 +3,11 @@
 
 #include "unit.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
@@ -301,7 +305,7 @@ typedef struct {
     apr_status_t rv;
 } slow_t;
 
-/* Returns, with no need of apr_thread_exit() and the unwinding that belongs to it. */
+/* Returns: before APR 1.7.3 apr_thread_exit() destroys a pool that has the test's allocator, which has no lock. */
 static void *APR_THREAD_FUNC slow_call(apr_thread_t *thread, void *data)
 {
     slow_t *slow = data;
@@ -333,6 +337,98 @@ START_TEST(slowness)
     for (int i = 0; i < 8; i++) { /* after all have ended: they write to this frame */
         ck_assert_int_eq(calls[i].rv, APR_SUCCESS);
     }
+}
+END_TEST
+
+/* ---- the end of a process ---- */
+
+#define PATTERN 7000 /* bytes; most of what a pool gets from its allocator at once */
+
+/* Who is stuck in the backend may come back when the child's memory is gone, and somebody else's by now. */
+START_TEST(back_after_the_end)
+{
+    mcp_store_t *store = open_store("memcache:h");
+    caller_t caller = { .store = store };
+    apr_pool_t *pchild, *next;
+    apr_thread_t *thread;
+    apr_status_t rv;
+    char *theirs;
+
+    apr_pool_create(&pchild, pool);
+    store->child_ready = 0;
+    mcp_store_child_init(store, pchild);
+    fake_mode = FAKE_SILENT;
+    ck_assert_int_eq(apr_thread_create(&thread, NULL, call, &caller, pool), APR_SUCCESS);
+    while (fake_blocked != 1) {
+        apr_sleep(1000);
+    }
+    apr_pool_destroy(pchild);
+    apr_pool_create(&next, pool);
+    theirs = apr_palloc(next, PATTERN);
+    memset(theirs, 'x', PATTERN);
+    fake_mode = FAKE_UP;
+    apr_thread_join(&rv, thread);
+    ck_assert_int_eq(caller.rv, APR_NOTFOUND);
+    for (int i = 0; i < PATTERN; i++) {
+        ck_assert_int_eq(theirs[i], 'x');
+    }
+}
+END_TEST
+
+/* A connection to a server of our own: at @a path, or at a port of its choice. *server is its end. */
+static int connect_to(const char *path, int *port, int *server)
+{
+    struct sockaddr_un local = { .sun_family = AF_UNIX };
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr *address = path ? (struct sockaddr *)&local : (struct sockaddr *)&v4;
+    socklen_t len = path ? sizeof(local) : sizeof(v4);
+    int listener = socket(address->sa_family, SOCK_STREAM, 0), fd = socket(address->sa_family, SOCK_STREAM, 0);
+
+    if (path) {
+        unlink(path);
+        apr_cpystrn(local.sun_path, path, sizeof(local.sun_path));
+    }
+    ck_assert_int_eq(bind(listener, address, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, address, &len), 0);
+    ck_assert_int_eq(connect(fd, address, len), 0);
+    *server = accept(listener, NULL, NULL);
+    close(listener);
+    if (port) {
+        *port = ntohs(v4.sin_port);
+    }
+    return fd;
+}
+
+static int is_broken_off(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+/* Connections to the store end at once, by port or by path, and no others. */
+START_TEST(hanging_up)
+{
+    const char *path = unit_file(apr_psprintf(pool, "store-%d", (int)getpid()), "");
+    const char *other_path = unit_file(apr_psprintf(pool, "other-%d", (int)getpid()), "");
+    int port, other_port, ends[4];
+    int by_port = connect_to(NULL, &port, &ends[0]), by_path = connect_to(path, NULL, &ends[1]);
+    int others[] = { connect_to(NULL, &other_port, &ends[2]), connect_to(other_path, NULL, &ends[3]) };
+    const char *const stores[] = { "shmcb", apr_psprintf(pool, "memcache:127.0.0.1:%d", port),
+                                   apr_psprintf(pool, "redis:localhost:%d", port),
+                                   apr_pstrcat(pool, "memcache:", path, NULL) };
+
+    mcp_store_hang_up(open_store(stores[_i]));
+    ck_assert_int_eq(is_broken_off(by_port), _i == 1 || _i == 2);
+    ck_assert_int_eq(is_broken_off(by_path), _i == 3);
+    ck_assert(!is_broken_off(others[0]) && !is_broken_off(others[1]));
+}
+END_TEST
+
+START_TEST(usual_ports)
+{
+    ck_assert_int_eq(open_store(_i ? "redis:h" : "memcache:h")->port, _i ? 6379 : 11211);
 }
 END_TEST
 
@@ -517,6 +613,9 @@ Suite *suite_store(void)
     tcase_add_test(test, outage_is_logged_sparingly);
     tcase_add_test(test, silence);
     tcase_add_test(test, slowness);
+    tcase_add_test(test, back_after_the_end);
+    tcase_add_loop_test(test, hanging_up, 0, 4);
+    tcase_add_loop_test(test, usual_ports, 0, 2);
     tcase_add_test(test, epoch_of_a_shared_backend);
     tcase_add_test(test, epoch_of_shmcb);
     tcase_add_test(test, invalidation);
