@@ -91,6 +91,24 @@ apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const c
     return APR_SUCCESS;
 }
 
+/* As mark_id(): "s" is the letter of nothing else, and neither string has a line break. */
+static const char *session_id(apr_pool_t *p, const char *provider, const char *sid)
+{
+    return apr_pstrcat(p, "nb\ns\n", provider, "\n", sid, NULL);
+}
+
+apr_status_t mcp_not_before_set_session(mcp_store_t *store, const char *provider, const char *sid, apr_time_t when,
+                                        apr_time_t until, apr_pool_t *p)
+{
+    return put_later(store, session_id(p, provider, sid), when, until, p);
+}
+
+apr_status_t mcp_not_before_get_session(mcp_store_t *store, const char *provider, const char *sid, apr_time_t *when,
+                                        apr_pool_t *p)
+{
+    return read_mark(store, session_id(p, provider, sid), when, p);
+}
+
 apr_status_t mcp_not_before_bars(mcp_store_t *store, const mcp_grant_t *grant, apr_time_t now, apr_pool_t *p)
 {
     /* This process's memory of LATEST, good for a second; threads may ask twice, and read one or the other. */

@@ -11,6 +11,11 @@
  *
  *   MCP_KIND_BLOCK, under "nb*"
  *   | time[8] |
+ *
+ * Of a session at a provider that has ended there is one too, for the codes of sign-ins in it that nobody has redeemed yet:
+ *
+ *   MCP_KIND_BLOCK, under "nb", provider and short hash of the session
+ *   | time[8] |
  */
 
 #ifndef MCP_NOT_BEFORE_H
@@ -37,6 +42,16 @@ apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const c
  */
 apr_status_t mcp_not_before_get(mcp_store_t *store, const char *subject, const char *client_key,
                                 apr_time_t *when, apr_pool_t *p);
+
+/**
+ * Set and read the mark of a session at a provider. Asked for at redemption alone; guards are not told, for what was
+ * redeemed is in the person index.
+ * @param sid  short hash of the session, as text
+ */
+apr_status_t mcp_not_before_set_session(mcp_store_t *store, const char *provider, const char *sid, apr_time_t when,
+                                        apr_time_t until, apr_pool_t *p);
+apr_status_t mcp_not_before_get_session(mcp_store_t *store, const char *provider, const char *sid, apr_time_t *when,
+                                        apr_pool_t *p);
 
 /**
  * Does a mark put an end to this grant? Costs nothing while no mark is later than the grant, but for one look at the

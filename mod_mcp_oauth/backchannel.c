@@ -2,9 +2,9 @@
 /* POST /backchannel-logout/PROVIDER (OpenID Connect Back-Channel Logout 1.0): the provider says that a
  * person, or one session of hers, has signed out there. What she gave is taken back on all hosts.
  *
- * A logout token without sub ends the grants of that session (sid) alone; with sub it ends all of the
- * person's, whichever session it names, because of what she gave in another browser or device the
- * provider may have no session any more that it could end.
+ * A logout token without sub ends the grants of that session (sid) alone, and codes of it count no more; with
+ * sub it ends all of the person's, whichever session it names, because of what she gave in another browser or
+ * device the provider may have no session any more that it could end.
  */
 
 #include "connections.h"
@@ -76,9 +76,15 @@ static apr_status_t sign_out(request_rec *r, const mcp_oauth_conf_t *conf,
                              const mcp_provider_t *provider, const mcp_logout_t *logout)
 {
     unsigned char sid[MCP_SID_LEN];
+    mcp_identity_t session = { .sid = logout->sid };
     const char *subject = NULL, *why;
-    apr_status_t rv = find_subject(r, conf, provider, logout, &subject);
+    apr_status_t rv = logout->sub ? APR_SUCCESS
+                                  : mcp_person_session_ended(r, conf, provider, mcp_person_sid(r->pool, &session));
 
+    /* After the mark: whoever redeems a code now writes the index first and looks for the mark then. */
+    if (rv == APR_SUCCESS) {
+        rv = find_subject(r, conf, provider, logout, &subject);
+    }
     if (rv == APR_NOTFOUND) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                       MCP_LOG(0287) "back-channel logout of provider %s: nobody here has this %s",

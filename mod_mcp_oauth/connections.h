@@ -64,9 +64,11 @@ void mcp_person_noted(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_re
 void mcp_person_forgotten(request_rec *r, const mcp_oauth_conf_t *conf, const char *subject,
                           const unsigned char (*grants)[MCP_ID_LEN], int n);
 
-/** Is a grant of a time that a not-before mark has put an end to? APR_SUCCESS: no; APR_EACCES: yes; MCP_EDOWN */
-apr_status_t mcp_person_barred(request_rec *r, const mcp_oauth_conf_t *conf,
-                               const mcp_grant_t *grant);
+/**
+ * Is what was granted of a time that a not-before mark has put an end to, or, when its code is redeemed, of a session at
+ * the provider that has ended? APR_SUCCESS: no; APR_EACCES: yes; MCP_EDOWN
+ */
+apr_status_t mcp_person_barred(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token);
 
 /** Short hash of the provider's session, and of its sub where the subject is another (mcp_refresh_t); NULL: none. */
 const char *mcp_person_sid(apr_pool_t *p, const mcp_identity_t *who);
@@ -86,8 +88,8 @@ apr_status_t mcp_person_list(request_rec *r, const mcp_oauth_conf_t *conf, const
  * Take back what a person gave until now: a not-before mark, then every grant that the index knows, with its upstream
  * tokens, open streams and cached sessions on all hosts. What the index does not know is refused by the mark.
  * @param client_key  of this client only, or NULL: of all
- * @param sid  NULL, or of this session at the provider only, as mcp_sid_hash() has it: then there is no mark, and what
- *             the index does not know is not reached
+ * @param sid  NULL, or of this session at the provider only, as mcp_sid_hash() has it: then the mark is
+ *             mcp_person_session_ended()'s, for codes alone
  * @param before  what was given until then; 0: now
  * @param why  for the log
  * @param count  how many grants were revoked; may be NULL
@@ -96,6 +98,14 @@ apr_status_t mcp_person_list(request_rec *r, const mcp_oauth_conf_t *conf, const
 apr_status_t mcp_person_revoke(request_rec *r, const mcp_oauth_conf_t *conf, const char *subject,
                                const char *client_key, const unsigned char *sid, apr_time_t before,
                                const char *why, int *count);
+
+/**
+ * A session at a provider has ended: codes of sign-ins in it are redeemed no more.
+ * @param sid  as mcp_person_sid() has it
+ * @return APR_SUCCESS or MCP_EDOWN
+ */
+apr_status_t mcp_person_session_ended(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
+                                      const char *sid);
 
 /**
  * No longer honour what anybody gave to a client until @a before (0: now): tokens, codes and remembered consents are

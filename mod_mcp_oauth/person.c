@@ -106,17 +106,34 @@ void mcp_person_forgotten(request_rec *r, const mcp_oauth_conf_t *conf, const ch
     }
 }
 
-apr_status_t mcp_person_barred(request_rec *r, const mcp_oauth_conf_t *conf,
-                               const mcp_grant_t *grant)
+apr_status_t mcp_person_barred(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_refresh_t *token)
 {
+    const mcp_grant_t *grant = &token->grant;
+    const mcp_provider_t *provider = mcp_provider_by_name(conf, grant->subject);
     apr_time_t mark;
     apr_status_t rv =
         mcp_not_before_get(conf->store, grant->subject, grant->client_key, &mark, r->pool);
 
+    /* From the first refresh on the index has it. */
+    if (rv == APR_SUCCESS && grant->issued > mark && grant->generation == 1 && provider && token->sid) {
+        rv = mcp_not_before_get_session(conf->store, provider->name, token->sid, &mark, r->pool);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     return mark && grant->issued <= mark ? APR_EACCES : APR_SUCCESS;
+}
+
+apr_status_t mcp_person_session_ended(request_rec *r, const mcp_oauth_conf_t *conf, const mcp_provider_t *provider,
+                                      const char *sid)
+{
+    apr_time_t now = apr_time_now();
+    /* A sign-in may wait for consent, and then its code for the client. */
+    apr_time_t until = now + MCP_CONSENT_LIFETIME + conf->code_lifetime + apr_time_from_sec(60);
+
+    return mcp_not_before_set_session(conf->store, provider->name, sid, now, until, r->pool) == APR_SUCCESS
+               ? APR_SUCCESS
+               : MCP_EDOWN;
 }
 
 /* ---- seen ---- */

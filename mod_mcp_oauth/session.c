@@ -180,7 +180,7 @@ apr_status_t mcp_session_issue(request_rec *r, const mcp_oauth_conf_t *conf, mcp
     }
     /* The same for all that was taken back at once: whoever does that leaves the mark before it
      * reads the index, which was written above. */
-    rv = mcp_person_barred(r, conf, &token->grant);
+    rv = mcp_person_barred(r, conf, token);
     if (rv == APR_EACCES) {
         mcp_session_revoke(r, conf, record.id, "all that was granted before was taken back");
     }

@@ -199,6 +199,23 @@ suite('logout tokens that lie', { backend: false, provider: false, store: 'memca
         assert.equal((await two.refresh(two.tokens.refresh_token)).status, 200);
     });
 
+    await it('nor does a code of that session count any more, whether the session was known here before or not', async () => {
+        const client = await signIn('session-4');
+        const begin = async (sid) => {
+            stand.bend.claims = (claims) => ({ ...claims, sub: 'pat', sid });
+            const one = Object.assign(Object.create(Object.getPrototypeOf(client)), client);
+            return { one, code: (await one.authorize(world.person({ name: 'pat', password: '-' }))).code };
+        };
+        const begun = [];
+        for (const sid of ['session-4', 'session-5', 'session-6']) begun.push(await begin(sid));
+        for (const sid of ['session-4', 'session-5']) assert.equal((await send(sign({ ...right(), sub: undefined, sid }))).status, 200);
+        const answers = [];
+        for (const { one, code } of begun) answers.push(await one.redeem(code));
+        assert.deepEqual(answers.map(({ status, text }) => (status === 200 ? status : JSON.parse(text).error)), ['invalid_grant', 'invalid_grant', 200]);
+        const late = await begin('session-4'); // as nobody signs in to a session that has ended, a later one of that name is another
+        assert.equal((await late.one.redeem(late.code)).status, 200);
+    });
+
     await it('while the store is down nothing is called done, and the same token can be sent again', async () => {
         await signIn();
         const token = sign(right());
