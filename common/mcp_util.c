@@ -233,15 +233,15 @@ static apr_size_t utf8_len(const unsigned char *s, apr_size_t left)
 int mcp_is_utf8_bytes(const char *text, apr_size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
+    const unsigned char *end = s + len;
 
-    while (len) {
-        apr_size_t n = utf8_len(s, len);
+    while (s < end) {
+        apr_size_t n = utf8_len(s, (apr_size_t)(end - s));
 
         if (!n) {
             return 0;
         }
         s += n;
-        len -= n;
     }
     return 1;
 }

@@ -120,6 +120,15 @@ int mcp_page_send(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_
 {
     const mcp_pages_t *pages = conf->pages;
     const mcp_language_t *language = mcp_page_language(r, conf);
+    mcp_template_page_t page = {
+        .frame = pages->frame,
+        .content = pages->views[view],
+        .style = pages->style,
+        .common = pages->common,
+        .model = model,
+        .messages = &pages->messages,
+        .language = language,
+    };
 
     r->status = status;
     page_headers(r);
@@ -127,8 +136,7 @@ int mcp_page_send(request_rec *r, const mcp_oauth_conf_t *conf, int status, mcp_
     apr_table_setn(r->headers_out, "Content-Language", language->id);
     ap_set_content_type(r, "text/html; charset=utf-8");
     mcp_put(model, "lang", language->id);
-    mcp_template_render(pages->frame, pages->views[view], pages->style, pages->common, model,
-                        &pages->messages, language, put, r);
+    mcp_template_render(&page, put, r);
     json_decref(model);
     return OK;
 }

@@ -45,17 +45,20 @@ mcp_template_t *mcp_template_parse(apr_pool_t *p, const char *file, const char *
                                    const char *names, const char *partials,
                                    const mcp_messages_t *messages, const char **why);
 
-/**
- * Put out a page: @a frame, with @a content in it.
- * @param style   trusted text for {{>style}}
- * @param common  values of all pages; only read, so that threads may share them. May be NULL
- * @param model   values of this one: strings, numbers, booleans, and arrays of objects. The names
- *                in a row must be others than those around it
- */
-void mcp_template_render(const mcp_template_t *frame, const mcp_template_t *content,
-                         const char *style, const json_t *common, const json_t *model,
-                         const mcp_messages_t *messages, const mcp_language_t *language,
-                         mcp_template_sink_t *sink, void *baton);
+/* What a page is made of. */
+typedef struct {
+    const mcp_template_t *frame;
+    const mcp_template_t *content; /* for {{>content}} */
+    const char *style;             /* trusted text for {{>style}} */
+    const json_t *common;          /* values of all pages; only read, so that threads may share them. May be NULL */
+    const json_t *model;           /* values of this one: strings, numbers, booleans, and arrays of objects. The names in a
+                                      row must be others than those around it */
+    const mcp_messages_t *messages;
+    const mcp_language_t *language;
+} mcp_template_page_t;
+
+/** Put out a page: its frame, with the content in it. */
+void mcp_template_render(const mcp_template_page_t *page, mcp_template_sink_t *sink, void *baton);
 
 /** A message as plain text, its placeholders filled in from @a model; for titles, not for HTML. */
 char *mcp_message_format(apr_pool_t *p, const mcp_messages_t *messages,

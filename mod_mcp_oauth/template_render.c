@@ -185,23 +185,20 @@ static void put_nodes(output_t *out, const mcp_template_t *template, int from, i
     }
 }
 
-void mcp_template_render(const mcp_template_t *frame, const mcp_template_t *content,
-                         const char *style, const json_t *common, const json_t *model,
-                         const mcp_messages_t *messages, const mcp_language_t *language,
-                         mcp_template_sink_t *sink, void *baton)
+void mcp_template_render(const mcp_template_page_t *page, mcp_template_sink_t *sink, void *baton)
 {
     output_t out = { 0 };
 
-    out.content = content;
-    out.style = style;
-    out.messages = messages;
-    out.language = language;
+    out.content = page->content;
+    out.style = page->style;
+    out.messages = page->messages;
+    out.language = page->language;
     out.sink = sink;
     out.baton = baton;
-    out.stack[0] = common;
-    out.stack[1] = model;
+    out.stack[0] = page->common;
+    out.stack[1] = page->model;
     out.depth = 1;
-    put_nodes(&out, frame, 0, frame->nodes->nelts);
+    put_nodes(&out, page->frame, 0, page->frame->nodes->nelts);
 }
 
 /* ---- a message as plain text ---- */

@@ -177,3 +177,18 @@ int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_disco
     }
     return rc;
 }
+
+int mcp_discover_or_enter(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res)
+{
+    int rc;
+
+    if (provider->kind != MCP_PROVIDER_OIDC || mcp_cache_is_fresh(provider->state->discovery)) {
+        return mcp_discover(r, provider, doc, res);
+    }
+    rc = mcp_upstream_enter(provider, res);
+    if (rc == OK) {
+        rc = mcp_discover(r, provider, doc, res);
+        mcp_upstream_leave(provider);
+    }
+    return rc;
+}

@@ -8,24 +8,6 @@
 #include "mcp_json.h"
 #include "mcp_url.h"
 
-/* The metadata, with a place among the callers only where they have to be fetched. */
-static int discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc,
-                    mcp_result_t *res)
-{
-    int guarded = !mcp_cache_is_fresh(provider->state->discovery), rc = OK;
-
-    if (guarded) {
-        rc = mcp_upstream_enter(provider, res);
-    }
-    if (rc == OK) {
-        rc = mcp_discover(r, provider, doc, res);
-        if (guarded) {
-            mcp_upstream_leave(provider);
-        }
-    }
-    return rc;
-}
-
 int mcp_upstream_logout_token(request_rec *r, const mcp_provider_t *provider, const char *token,
                               mcp_logout_t *out, mcp_result_t *res)
 {
@@ -66,7 +48,7 @@ int mcp_upstream_end_session_url(request_rec *r, const mcp_provider_t *provider,
 {
     apr_table_t *params = apr_table_make(r->pool, 3);
     const mcp_discovery_t *doc = NULL;
-    int rc = discover(r, provider, &doc, res);
+    int rc = mcp_discover_or_enter(r, provider, &doc, res);
 
     if (rc != OK) {
         return rc;

@@ -30,21 +30,10 @@ static const char *scope_for(apr_pool_t *p, const mcp_provider_t *provider, cons
 int mcp_upstream_authorize_url(request_rec *r, const mcp_provider_t *provider, const mcp_upstream_request_t *in,
                                char **url, mcp_result_t *res)
 {
-    int guarded = provider->kind == MCP_PROVIDER_OIDC
-                  && !mcp_cache_is_fresh(provider->state->discovery),
-        rc = OK;
     apr_table_t *params = apr_table_make(r->pool, 12);
     const mcp_discovery_t *doc = NULL;
+    int rc = mcp_discover_or_enter(r, provider, &doc, res);
 
-    if (guarded) {
-        rc = mcp_upstream_enter(provider, res);
-    }
-    if (rc == OK) {
-        rc = mcp_discover(r, provider, &doc, res);
-        if (guarded) {
-            mcp_upstream_leave(provider);
-        }
-    }
     if (rc != OK) {
         return rc;
     }

@@ -134,8 +134,11 @@ mcp_parse_fn mcp_discovery_parse;
 /** Where the metadata of a provider with discovery is. */
 const char *mcp_discovery_url(apr_pool_t *p, const mcp_provider_t *provider);
 
-/** The provider's metadata. As mcp_cache_get. */
+/** The provider's metadata, for a caller who has entered (mcp_upstream_enter). As mcp_cache_get. */
 int mcp_discover(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);
+
+/** The same for one who has not: enters only where the metadata have to be fetched. */
+int mcp_discover_or_enter(request_rec *r, const mcp_provider_t *provider, const mcp_discovery_t **doc, mcp_result_t *res);
 
 /**
  * May we connect to, or send a browser to, this URL of a provider? https; http only on loopback, and only where

@@ -76,10 +76,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   "", &messages, &why);
     REQUIRE(!template == (why != NULL));
     if (template && *value) {
-        mcp_template_render(template, template, "", NULL, model_of(p, "x"), &messages, language,
-                            count, &harmless);
-        mcp_template_render(template, template, "", NULL, model_of(p, value), &messages, language,
-                            count, &found);
+        mcp_template_page_t page = {
+            .frame = template, .content = template, .style = "", .messages = &messages, .language = language
+        };
+
+        page.model = model_of(p, "x");
+        mcp_template_render(&page, count, &harmless);
+        page.model = model_of(p, value);
+        mcp_template_render(&page, count, &found);
         REQUIRE(found == harmless);
     }
     apr_pool_destroy(p);

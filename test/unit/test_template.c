@@ -45,17 +45,17 @@ static const char *show_in(int language, const char *text, const char *model)
 {
     const char *why;
     char *out = apr_pstrdup(pool, "");
-    mcp_template_t *frame, *page;
+    mcp_template_page_t page = { .style = "style", .messages = &messages };
 
     make_messages();
-    frame = mcp_template_parse(pool, "frame.html", "[{{>content}}]", NAMES, "content style",
-                               &messages, &why);
-    ck_assert_msg(frame != NULL, "%s", why);
-    page = mcp_template_parse(pool, "page.html", text, NAMES, "", &messages, &why);
-    ck_assert_msg(page != NULL, "%s", why);
-    mcp_template_render(frame, page, "style", NULL,
-                        mcp_json_parse(pool, model, strlen(model), 4096), &messages,
-                        &APR_ARRAY_IDX(messages.languages, language, mcp_language_t), sink, &out);
+    page.frame = mcp_template_parse(pool, "frame.html", "[{{>content}}]", NAMES, "content style",
+                                    &messages, &why);
+    ck_assert_msg(page.frame != NULL, "%s", why);
+    page.content = mcp_template_parse(pool, "page.html", text, NAMES, "", &messages, &why);
+    ck_assert_msg(page.content != NULL, "%s", why);
+    page.model = mcp_json_parse(pool, model, strlen(model), 4096);
+    page.language = &APR_ARRAY_IDX(messages.languages, language, mcp_language_t);
+    mcp_template_render(&page, sink, &out);
     return out;
 }
 

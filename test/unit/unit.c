@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     Suite *(*const suites[])(void) = {
         suite_address, suite_audit, suite_config, suite_consent, suite_cookie, suite_counter,
         suite_form, suite_grant, suite_http, suite_json, suite_jws, suite_keyring, suite_limit, suite_metrics,
-        suite_person, suite_quota, suite_schema, suite_seal, suite_secret, suite_store,
+        suite_person, suite_quota, suite_schema, suite_seal, suite_secret, suite_sse, suite_store,
         suite_template, suite_url, suite_util
     };
     SRunner *runner = srunner_create(NULL);

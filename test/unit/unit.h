@@ -44,6 +44,7 @@ Suite *suite_schema(void);
 Suite *suite_person(void);
 Suite *suite_seal(void);
 Suite *suite_secret(void);
+Suite *suite_sse(void);
 Suite *suite_store(void);
 Suite *suite_template(void);
 Suite *suite_url(void);
