@@ -35,6 +35,7 @@ static apr_status_t read_mark(mcp_store_t *store, const char *id, apr_time_t *wh
 /* When was the latest mark of all? */
 #define LATEST "nb*"
 #define LATEST_AGE APR_USEC_PER_SEC
+#define CLOCKS apr_time_from_sec(60) /* more than those of two hosts may differ by */
 
 /* A mark that is later already stays. */
 static apr_status_t put_later(mcp_store_t *store, const char *id, apr_time_t when, apr_time_t until, apr_pool_t *p)
@@ -54,13 +55,15 @@ apr_status_t mcp_not_before_set(mcp_store_t *store, const char *subject, const c
                                 apr_time_t when, apr_time_t until, apr_pool_t *p)
 {
     const char *id = mark_id(p, subject, client_key);
+    apr_time_t soon = apr_time_now() + CLOCKS;
     apr_status_t rv;
 
     if ((!subject && !client_key) || when <= 0) {
         return APR_EINVAL;
     }
-    /* First the one that makes guards look for the other. */
-    rv = put_later(store, LATEST, when, until, p);
+    /* First the one that makes guards look for the other. Where that lies ahead, as of a client that is blocked, nothing
+     * is granted that it concerns any more: guards need not look at all others' grants as long as it lives. */
+    rv = put_later(store, LATEST, when < soon ? when : soon, until, p);
     rv = rv == APR_SUCCESS ? put_later(store, id, when, until, p) : rv;
     if (rv == APR_SUCCESS) {
         mcp_store_invalidate(store);

@@ -393,6 +393,16 @@ START_TEST(not_before_bars)
     ck_assert_uint_eq(fake_calls, calls);
     ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 2 * APR_USEC_PER_SEC, pool), APR_SUCCESS);
     ck_assert_uint_gt(fake_calls, calls);
+    /* a block is a mark that lies far ahead: it ends what was granted before, and costs nobody else's later calls */
+    ck_assert_int_eq(mcp_not_before_set(store, NULL, "b", now + 700 * HOUR, now + 700 * HOUR, pool), APR_SUCCESS);
+    grant.issued = now + apr_time_from_sec(120);
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 3 * APR_USEC_PER_SEC, pool), APR_SUCCESS);
+    calls = fake_calls;
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 3 * APR_USEC_PER_SEC, pool), APR_SUCCESS);
+    ck_assert_uint_eq(fake_calls, calls);
+    grant.client_key = "b";
+    grant.issued = now;
+    ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 3 * APR_USEC_PER_SEC, pool), APR_EACCES);
     fake_mode = FAKE_BROKEN;
     ck_assert_int_eq(mcp_not_before_bars(store, &grant, now + 9 * APR_USEC_PER_SEC, pool), MCP_EDOWN);
 }
