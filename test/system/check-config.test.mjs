@@ -59,6 +59,14 @@ ProxyPass /half/mcp !
 ProxyPass /half/backend !
 ProxyPass /half/ ${world.echo.url}/
 ProxyPass /health ${world.echo.url}/health
+<Location /all>
+AuthType MCP
+Require valid-user
+MCPGuardResource ${world.base}/echo
+CacheDisable on
+ProxyPass http://127.0.0.1:5/
+</Location>
+ProxyPass /alive http://127.0.0.1:5/alive
 <Location /ops/>
 Require ip 127.0.0.1
 ProxyPass ${world.echo.url}/

@@ -16,6 +16,9 @@ const lacking = (text, lines) => lines.filter(([directive]) => !has(text, direct
 /** Lines that need no module but the usual ones. */
 const USUAL = /^\s*($|#|<?\/?(MCP|Location|AuthType|Require (mcp-|valid-user)|ProxyPass|ServerName|SSL|VirtualHost|LoadModule))/;
 
+/** What a distribution logs of hosts that have no log of their own: queries, too. */
+const DISTRIBUTION = 'CustomLog /var/log/apache2/other_vhosts_access.log "%v:%p %h %l %u %t \\"%r\\" %>s %O"';
+
 export class Fragments {
     /** @param host where it is tried; contexts: of documents.mjs */
     constructor(host, contexts) {
@@ -60,7 +63,7 @@ export class Fragments {
 
     async #try(block, index) {
         const file = join(this.host.dir, `fragment-${index}.conf`);
-        const whole = this.whole(block);
+        const whole = `${/<VirtualHost[^]*MCPOAuth +On/.test(block.text) ? DISTRIBUTION : ''}\n${this.whole(block)}`;
         this.host.ensure(whole);
         await writeFile(file, `${this.host.skeleton({ ours: true, all: block.text.split('\n').some((line) => !USUAL.test(line)) })}\n${whole}\n`);
         try {
