@@ -181,12 +181,12 @@ const char *mcp_lint_way_end(apr_pool_t *p, const mcp_lint_way_t *way, const cha
     ap_regmatch_t match[AP_MAX_REG_MATCH];
     const char *url;
 
-    if (!way->pattern) {
+    if (way->path) {
         return !mcp_lint_within(path, way->path)   ? NULL
                : way->whole || *way->target == '!' ? way->target
                                                    : apr_pstrcat(p, way->target, path + strlen(way->path), NULL);
     }
-    if (ap_regexec(way->pattern, path, AP_MAX_REG_MATCH, match, 0)) {
+    if (!way->pattern || ap_regexec(way->pattern, path, AP_MAX_REG_MATCH, match, 0)) {
         return NULL;
     }
     url = ap_pregsub(p, way->target, path, AP_MAX_REG_MATCH, match);
