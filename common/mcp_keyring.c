@@ -165,7 +165,7 @@ static const char *read_private(const char *path, char **text, apr_size_t *len, 
 
     rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(p, "cannot open key file %s: %s", path, apr_strerror(rv, reason, sizeof(reason)));
+        return apr_psprintf(p, "cannot open key file %s: %s", path, mcp_file_error(p, rv));
     }
     rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_PROT | APR_FINFO_TYPE, file);
     if ((rv != APR_SUCCESS && rv != APR_INCOMPLETE) || info.filetype != APR_REG) {

@@ -57,12 +57,11 @@ const char *mcp_secret_check(apr_pool_t *p, const char *ref)
 {
     apr_finfo_t info;
     apr_status_t rv;
-    char reason[120];
 
     if (!strncmp(ref, "file:/", 6)) {
         rv = apr_stat(&info, ref + 5, APR_FINFO_SIZE | APR_FINFO_PROT | APR_FINFO_TYPE, p);
         if (rv != APR_SUCCESS) {
-            return apr_psprintf(p, "secret file %s: %s", ref + 5, apr_strerror(rv, reason, sizeof(reason)));
+            return apr_psprintf(p, "secret file %s: %s", ref + 5, mcp_file_error(p, rv));
         }
         return check_file(p, ref + 5, &info);
     }
@@ -114,7 +113,7 @@ static const char *load_file(apr_pool_t *p, const char *path, char *text)
     apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
 
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(p, "cannot open secret file %s: %s", path, apr_strerror(rv, reason, sizeof(reason)));
+        return apr_psprintf(p, "cannot open secret file %s: %s", path, mcp_file_error(p, rv));
     }
     rv = apr_file_info_get(&info, APR_FINFO_SIZE | APR_FINFO_PROT | APR_FINFO_TYPE, file);
     error = rv == APR_SUCCESS ? check_file(p, path, &info) : "cannot examine the secret file";

@@ -94,8 +94,9 @@ static apr_status_t enter(mcp_store_t *store, int part)
         mcp_health_note(MCP_HEALTH_STORE, 0);
         if (may_complain(store)) {
             ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s,
-                         MCP_LOG(0140) "the session store does not answer; requests that need it are refused "
-                                       "until it does");
+                         MCP_LOG(0140) "the session store (MCPStore %s) does not answer; requests that need it are refused "
+                                       "until it does",
+                         store->what);
         }
         return MCP_EDOWN;
     }
@@ -191,7 +192,8 @@ static apr_status_t probe(mcp_store_t *store, apr_pool_t *p)
     }
     mcp_health_note(MCP_HEALTH_STORE, 0);
     if (may_complain(store)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s, MCP_LOG(0147) "the session store cannot be reached");
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, store->s, MCP_LOG(0147) "the session store (MCPStore %s) cannot be reached",
+                     store->what);
     }
     return MCP_EDOWN;
 }
@@ -289,7 +291,8 @@ static apr_status_t ask_surely(mcp_store_t *store, mcp_kind_e kind, const unsign
     if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
         mcp_health_note(MCP_HEALTH_STORE, 0);
         if (rv != MCP_EDOWN && may_complain(store)) {
-            ap_log_error(APLOG_MARK, APLOG_ERR, rv, store->s, MCP_LOG(0148) "the session store failed");
+            ap_log_error(APLOG_MARK, APLOG_ERR, rv, store->s, MCP_LOG(0148) "the session store (MCPStore %s) failed",
+                         store->what);
         }
         rv = MCP_EDOWN;
     }

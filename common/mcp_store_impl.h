@@ -27,6 +27,7 @@ struct mcp_store_t {
         ap_socache_instance_t *instance;
         apr_global_mutex_t *mutex; /* for providers that are not safe across processes (shmcb), else NULL */
     } parts[MCP_PARTS];            /* shmcb: both; memcache, redis: the first */
+    const char *what;              /* the argument of MCPStore, for logs */
     server_rec *s;
     const mcp_keyring_t *ring;
     apr_interval_time_t timeout;

@@ -127,8 +127,8 @@ const char *mcp_store_parse(mcp_store_conf_t *conf, const char *value, cmd_parms
     provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, name, AP_SOCACHE_PROVIDER_VERSION);
     if (!provider) {
         return apr_psprintf(cmd->pool, "MCPStore: provider %s is not loaded; add  LoadModule socache_%s_module "
-                                       "modules/mod_socache_%s.so  before this line",
-                            name, name, name);
+                                       "modules/mod_socache_%s.so  before this line (Debian: a2enmod socache_%s)",
+                            name, name, name, name);
     }
     err = provider_args(cmd->pool, name, arg, args, &part_size);
     for (int i = 0; !err && i < MCP_PARTS && args[i]; i++) {
@@ -197,6 +197,7 @@ static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, cons
     apr_shm_t *shm;
     apr_status_t rv = APR_SUCCESS;
 
+    store->what = apr_pstrcat(pconf, conf->provider, conf->arg ? ":" : "", conf->arg ? conf->arg : "", NULL);
     store->s = s;
     store->ring = ring;
     store->timeout = conf->timeout;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -321,6 +322,17 @@ int mcp_scope_valid(const char *scope)
         }
     }
     return in_token;
+}
+
+const char *mcp_file_error(apr_pool_t *p, apr_status_t rv)
+{
+    char reason[120];
+
+    return apr_pstrcat(p, apr_strerror(rv, reason, sizeof(reason)),
+                       !APR_STATUS_IS_EACCES(rv) ? ""
+                       : geteuid()               ? " (this is not root, who reads it when httpd starts)"
+                                                 : " (to root, so SELinux, AppArmor or systemd refuses it: docs/install.md)",
+                       NULL);
 }
 
 const char *mcp_read_file(apr_pool_t *p, const char *path, apr_size_t max, char **text, apr_size_t *len)

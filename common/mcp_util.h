@@ -81,6 +81,9 @@ const char *mcp_list_intersect(apr_pool_t *p, const char *want, const char *have
 /** True if @a scope is a valid scope list: RFC 6749 section 3.3 tokens separated by single spaces, or "". */
 int mcp_scope_valid(const char *scope);
 
+/** Why a file of ours cannot be opened, in words; of a refusal also what to do, as root is refused nothing by itself. */
+const char *mcp_file_error(apr_pool_t *p, apr_status_t rv);
+
 /**
  * Read a regular file of at most @a max bytes; *text is NUL-terminated, in @a p.
  * @param len  its length without the NUL, or NULL for whoever needs none

@@ -54,6 +54,10 @@ static int read_options(admin_t *admin, const char *command, int argc, const cha
             return 0;
         }
     }
+    if (admin->person && !strchr(admin->person, '|')) {
+        mcpctl_complain("--person %s: a person is PROVIDER|ID, as `person` in the audit log, and not a user name", admin->person);
+        return 0;
+    }
     if (!admin->url) {
         mcpctl_complain("%s needs --url URL (or MCPCTL_URL): the location with `SetHandler mcp-admin`", command);
         return 0;
@@ -86,7 +90,8 @@ static json_t *talk(const admin_t *admin, const char *path, const json_t *body)
     mcpctl_complain("%s: %ld %s", ask.url, answer.status,
                     why                                            ? why
                     : answer.status == 401 || answer.status == 403 ? "you may not; see --netrc, --cert, --unix-socket"
-                                                                   : "is this the location with `SetHandler mcp-admin`?");
+                                                                   : "is this the location with `SetHandler mcp-admin`? Where the virtual "
+                                                                     "host has a ProxyPass /, write `ProxyPass !` into it");
     return NULL;
 }
 

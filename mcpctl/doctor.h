@@ -64,6 +64,9 @@ void doctor_preflight(doctor_t *d, const char *what, const char *url);
 /** What the authorization server does with clients, up to a person's sign-in. */
 void doctor_clients(doctor_t *d);
 
+/** Up to the identity provider's answer to the gateway's request, by way of the connections page: it needs no consent. */
+void doctor_sign_in(doctor_t *d);
+
 /** With a token: does the server answer, and does its event stream begin at once? */
 void doctor_call(doctor_t *d);
 

@@ -63,12 +63,14 @@ int doctor_door(doctor_t *d)
         return 0;
     }
     if (answer.status != 401) {
-        doctor_found(d, DOCTOR_BAD, "challenge", "a call without a token got %ld instead of 401; is AuthType MCP set for this path?",
+        doctor_found(d, DOCTOR_BAD, "challenge", "a call without a token got %ld instead of 401; are AuthType MCP and a Require set for "
+                                                 "this path? The error log says more",
                      answer.status);
         return answer.status == 200;
     }
     if (strncmp(challenge, "Bearer", 6)) {
-        doctor_found(d, DOCTOR_BAD, "challenge", "401 without a Bearer challenge: clients will not know how to sign in");
+        doctor_found(d, DOCTOR_BAD, "challenge", "401 without a Bearer challenge: clients will not know how to sign in. It is not the "
+                                                 "guard's: is AuthType MCP set for this path?");
         return 1;
     }
     d->prm_url = challenge_param(d->pool, challenge, "resource_metadata");
@@ -118,12 +120,20 @@ static const json_t *get_json(doctor_t *d, const char *what, const char *url)
         doctor_found(d, DOCTOR_BAD, what, "%s: %s", url ? url : "no URL", url ? answer.error : "it cannot be built");
         return NULL;
     }
+    if (answer.status == 401 || answer.status == 403) {
+        doctor_found(d, DOCTOR_BAD, what,
+                     "%s got %ld: something protects it, which everybody must reach. Exempt the gateway's own addresses: "
+                     "AuthType None, Require all granted (docs/existing-host.md)",
+                     url, answer.status);
+    }
     if (answer.status != 200) {
         return NULL;
     }
     json = doctor_json(d, &answer);
     if (!json) {
-        doctor_found(d, DOCTOR_BAD, what, "%s answers %s where JSON is expected; does another location catch /.well-known/?", url,
+        doctor_found(d, DOCTOR_BAD, what, "%s answers %s where JSON is expected; is MCPOAuth On missing in this virtual "
+                                          "host, or does a proxy in front catch /.well-known/?",
+                     url,
                      doctor_header(&answer, "Content-Type"));
         return NULL;
     }

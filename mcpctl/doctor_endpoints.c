@@ -190,6 +190,7 @@ void doctor_clients(doctor_t *d)
     check_registration(d);
     check_document(d);
     check_consent(d);
+    doctor_sign_in(d);
     check_token_endpoint(d);
 }
 

@@ -6,15 +6,19 @@
 #include <apr_strings.h>
 #include <httpd.h>
 #include <http_config.h>
+#include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
 
 #include "guard.h"
 #include "mcp_event.h"
 #include "mcp_json.h"
+#include "mcp_log.h"
 #include "mcp_metrics.h"
 #include "mcp_span.h"
 #include "mcp_trace.h"
+
+APLOG_USE_MODULE(mcp_guard);
 
 /* Of 2026-07-28, where each request introduces its client. */
 #define META_CLIENT_INFO "io.modelcontextprotocol/clientInfo"
@@ -124,6 +128,17 @@ static void tell_message(request_rec *r, mcp_event_t *event, const mcp_rpc_messa
     }
 }
 
+/* A 401 that is not ours reaches the client as if its token were bad: it signs in anew, for nothing, and says so to nobody. */
+static void complain_of_backend(request_rec *r, const mcp_guard_request_t *req)
+{
+    if (r->status == HTTP_UNAUTHORIZED && req->guarded && !apr_table_get(r->subprocess_env, "MCP_ERROR")) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      MCP_LOG(0442) "the MCP server answered 401 to a call with a session; its client will sign in anew and fail "
+                                    "again. What the location gives the server (MCPGuardBackendKey, MCPGuardUpstreamToken) is not "
+                                    "what it demands");
+    }
+}
+
 /* Of a whole request, once, also when an internal redirect answered it. */
 static int log_call(request_rec *r)
 {
@@ -137,6 +152,7 @@ static int log_call(request_rec *r)
     if (!req || !req->dir) {
         return DECLINED;
     }
+    complain_of_backend(r, req);
     event.outcome = outcome_of(r);
     event.status = r->status;
     event.duration = apr_time_now() - r->request_time;

@@ -181,7 +181,8 @@ static void note_guarded(cmd_parms *cmd, const mcp_guard_dir_t *dir)
     note_place(cmd, dir, mcp_guard_collected.guarded);
     if (!has_require(cmd->directive)
         && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+        /* not of cmd->server: a virtual host that is being read has no level yet, which drops the line */
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, NULL,
                      MCP_LOG(0401) "%s: AuthType MCP without Require in the same section; unless "
                                    "an outer section has one, httpd answers every request there with 500. Add: "
                                    "Require valid-user",

@@ -57,10 +57,11 @@ suite('doctor', {
         const plain = await mcpctl('doctor', resource);
         assert.equal(plain.code, 0, plain.out + plain.err);
         assert.doesNotMatch(plain.out, /^FAIL/m);
-        for (const what of ['challenge', 'resource metadata', 'server metadata', 'registration', 'metadata documents', 'consent page', 'token endpoint']) {
+        for (const what of ['challenge', 'resource metadata', 'server metadata', 'registration', 'metadata documents', 'consent page', 'sign-in', 'token endpoint']) {
             assert.match(plain.out, new RegExp(`^ok {4}${what}: `, 'm'));
         }
         assert.match(plain.out, /Cursor can register/);
+        assert.match(plain.out, new RegExp(`sign-in: http.* takes the gateway's request; redirect URI ${world.base}/oauth-callback$`, 'm'));
         const tokens = await new OAuthClient(world, { resource }).signIn(world.person());
         const file = await world.httpd.file('conf/token', `${tokens.access_token}\n`);
         const json = await mcpctl('--json', 'doctor', '--token-file', file, '--no-register', resource);
@@ -83,6 +84,23 @@ suite('doctor', {
         ['a clock that is wrong', (a) => { a.headers.date = new Date(Date.now() - 3_600_000).toUTCString(); }, /^FAIL {2}clock: .*-3[56]\d\d s off/m],
         ['an error page of somebody', (a) => { if (a.url === '/token') Object.assign(a, { status: 502, headers: { 'content-type': 'text/html' }, body: '<html>' }); }, /^FAIL {2}token endpoint: .*502/m],
     ];
+    /** Another redirect URI than the provider knows: it is the real provider that refuses. */
+    const elsewhere = (location) => { const url = new URL(location); url.searchParams.set('redirect_uri', 'https://other.example/oauth-callback'); return url.href; };
+    const connections = (a) => a.url === '/connections';
+    faults.push(
+        ['a redirect URI that the provider does not know', (a) => { if (connections(a)) a.headers.location = elsewhere(a.headers.location); }, /^FAIL {2}sign-in: http\S+ refuses the gateway's request \(400\): register the redirect URI https:\/\/other\.example\/oauth-callback for the client \S+ there/m],
+        ['a page of Entra ID that refuses with 200', (a, own) => {
+            if (connections(a)) a.headers.location = `${own}/entra?redirect_uri=x&client_id=y`;
+            if (a.url.startsWith('/entra')) Object.assign(a, { status: 200, headers: {}, body: '<script>{"x":"AADSTS50011: The redirect URI"}</script>' });
+        }, /^FAIL {2}sign-in: .*\(AADSTS50011\).* x for the client y/m],
+        ['a provider that is not reached', (a) => { if (connections(a)) a.headers.location = 'http://127.0.0.1:1/auth?client_id=a'; }, /^note {2}sign-in: people are sent to http:\/\/127\.0\.0\.1:1, which this host does not reach/m],
+        ['a sign-in that cannot begin', (a) => { if (connections(a)) Object.assign(a, { status: 503, headers: {}, body: '' }); }, /^FAIL {2}sign-in: cannot begin \(503\).*MCP0232/m],
+        ['a sign-in location of httpd that fails', (a, own) => {
+            if (connections(a)) a.headers.location = `${own}/signin/people?state=s`;
+            if (a.url.startsWith('/signin/')) Object.assign(a, { status: 500, headers: {}, body: '' });
+        }, /^FAIL {2}sign-in: \S+\/signin\/people got 500/m],
+        ['metadata behind a password', (a) => { if (isWellKnown(a, '')) Object.assign(a, { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' }, body: '' }); }, /^FAIL {2}resource metadata: \S+ got 401: something protects it.*AuthType None/m],
+    );
     for (const [what, spoil, expected] of faults) {
         await it(`names the fault: ${what}`, async () => {
             const gateway = spoil ? await spoiled(world, spoil) : { base: 'http://127.0.0.1:1', close() {} };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// An estate of more than one gateway: virtual hosts with issuers of their own, an issuer with a path, several resources
-// behind one issuer, and keys that are rotated while everybody works.
+// An estate of more than one gateway: virtual hosts with issuers of their own, an issuer with a path in a host that has an
+// application (docs/existing-host.md), several resources behind one issuer, and keys that are rotated while everybody works.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { challenge, request } from './lib/http.mjs';
 import { Httpd } from './lib/httpd.mjs';
@@ -53,11 +54,37 @@ MCPStore ${world.store.directive}
     MCPResource ${tenantOrigin(world)}/mcp name="Tenant" scopes="snippets"
     MCPOAuth On
     ${providerSection(world)}
+    RewriteEngine On
+    RewriteRule ^/mcp(/|$) - [END]
+    RewriteRule ^/rewritten/(.*)$ ${world.echo.url}/by-rule/$1 [P]
+    <Location />
+        AuthType Basic
+        AuthName "staff"
+        AuthUserFile ${world.staff}
+        Require valid-user
+    </Location>
+    <LocationMatch "^/(tenant|\\.well-known/(oauth-protected-resource|oauth-authorization-server|openid-configuration))(/|$)">
+        AuthType None
+        Require all granted
+    </LocationMatch>
     ${location('/mcp')}
+    <Location /mcp-health>
+        ProxyPass !
+        SetHandler mcp-health
+        AuthType None
+        Require all granted
+    </Location>
+    ProxyPass / ${world.echo.url}/application/
 </VirtualHost>`;
 }
 
-suite('virtual hosts with issuers of their own', { backend: false, site, issuers: (world) => [tenantIssuer(world)] }, async (it, world) => {
+const STAFF = { Authorization: `Basic ${Buffer.from('joe:secret').toString('base64')}` };
+
+suite('virtual hosts with issuers of their own', {
+    backend: false, site, issuers: (world) => [tenantIssuer(world)],
+    httpd: { modules: ['auth_basic', 'authn_file', 'rewrite'] },
+    before: async (world) => { world.staff = await world.httpd.file('conf/staff', `joe:{SHA}${createHash('sha1').update('secret').digest('base64')}\n`, 0o644); },
+}, async (it, world) => {
     await it('an issuer with a path is found in every form, and byte for byte (AS-2, AS-3, AS-4, T18)', async () => {
         for (const place of ['/.well-known/oauth-authorization-server/tenant', '/.well-known/openid-configuration/tenant',
             '/tenant/.well-known/openid-configuration', '/tenant/.well-known/oauth-authorization-server']) {
@@ -102,6 +129,21 @@ suite('virtual hosts with issuers of their own', { backend: false, site, issuers
             assert.equal(answer.status, 401, url);
             assert.equal(challenge(answer).error, 'invalid_token');
         }
+    });
+
+    await it('the application of such a host keeps its password, and every address that is not the gateway\'s', async () => {
+        const app = (path, headers) => request(tenantOrigin(world) + path, { headers });
+        for (const path of ['/', '/token', '/register', '/authorize', '/connections', '/mcpx', '/.well-known/security.txt']) {
+            assert.equal((await app(path)).status, 401, path);
+            const answer = await app(path, STAFF);
+            assert.equal(answer.status, 200, path);
+            assert.equal(answer.json().url, `/application${path}`);
+        }
+        assert.equal((await app('/rewritten/x', STAFF)).json().url, '/by-rule/x');
+        // its password opens nothing of the gateway, whose pages of handlers are not sent to the application
+        assert.match((await app('/mcp', STAFF)).headers['www-authenticate'], /^Bearer /);
+        assert.equal((await call(`${tenantOrigin(world)}/mcp`, tenant.tokens.access_token)).json().url, '/mcp');
+        assert.ok((await app('/mcp-health')).json().checks.store);
     });
 
     await it('nothing that one issuer sealed is known to the other (T5)', async () => {

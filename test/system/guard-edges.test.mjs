@@ -208,6 +208,9 @@ test('a scope that would not count is refused by configtest, a guarded section w
         assert.doesNotMatch(output, /MCP0401/);
     }
     assert.match((await verdict('')).output, /MCP0401.*without Require.*Require valid-user/);
+    // in a virtual host, too, whose log level is not known yet when its lines are read
+    await world.httpd.configure(`MCPKeyFile ${world.keyFile}\nMCPStore shmcb\n<VirtualHost *>\nServerName mcp.example.com\nMCPIssuer ${world.base}\nMCPResource ${world.base}/mcp\n<Location /mcp>\nAuthType MCP\n</Location>\n</VirtualHost>`);
+    assert.match((await world.httpd.configtest()).output, /MCP0401.*without Require.*Require valid-user/);
     for (const lines of ['Require mcp-scope', 'Require mcp-scope a"b']) assert.notEqual((await verdict(lines)).code, 0, lines);
 });
 

@@ -288,6 +288,13 @@ suite('what reaches the backend', { backend: false, echo: 'MCPGuardSessionBindin
         }
     });
 
+    await it('a 401 of the backend comes back, and the log says that it is not the token', async () => {
+        assert.equal((await request(`${world.base}/echo`, { json: {}, headers: bearer(`${token}x`) })).status, 401);
+        assert.doesNotMatch(world.httpd.log(), /MCP0442/);
+        assert.equal((await request(`${world.base}/echo/status/401`, { json: {}, headers: bearer(token) })).status, 401);
+        assert.match(world.httpd.log(), /MCP0442: the MCP server answered 401 .*MCPGuardBackendKey/);
+    });
+
     await it('a large body goes through, and one without a length', async () => {
         const big = JSON.stringify({ text: 'x'.repeat(600_000) });
         assert.equal((await ask({}, '/echo', { json: undefined, body: big, method: 'POST' })).body.length, big.length);

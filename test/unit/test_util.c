@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -172,6 +173,15 @@ static const char *const bad_utf8[] = {
     "\xf0\x9f\x98"
 };
 
+START_TEST(refused_files)
+{
+    const char *who = geteuid() ? "not root" : "SELinux";
+
+    ck_assert_ptr_nonnull(strstr(mcp_file_error(pool, APR_EACCES), who));
+    ck_assert_ptr_null(strstr(mcp_file_error(pool, APR_ENOENT), "root"));
+}
+END_TEST
+
 START_TEST(utf8_refuses)
 {
     ck_assert(!mcp_is_utf8(bad_utf8[_i]));
@@ -244,6 +254,7 @@ Suite *suite_util(void)
     tcase_add_test(test, header_safety);
     tcase_add_test(test, lists);
     tcase_add_test(test, scopes);
+    tcase_add_test(test, refused_files);
     tcase_add_loop_test(test, utf8_refuses, 0, sizeof(bad_utf8) / sizeof(*bad_utf8));
     tcase_add_test(test, utf8_accepts);
     tcase_add_test(test, utf8_ends);
