@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the store comes to life: MCPStore's argument, the instance that both modules share, each child's part in it. */
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_atomic.h>
@@ -183,8 +182,8 @@ static void find_peer(mcp_store_t *store, const mcp_store_conf_t *conf)
         store->path = conf->arg;
     }
     else if (store->networked) {
-        store->port = colon ? (apr_port_t)atoi(colon + 1) : !strcmp(conf->provider, "redis") ? REDIS_PORT
-                                                                                             : MEMCACHE_PORT;
+        store->port = colon ? (apr_port_t)apr_atoi64(colon + 1) : !strcmp(conf->provider, "redis") ? REDIS_PORT
+                                                                                                   : MEMCACHE_PORT;
     }
 }
 
