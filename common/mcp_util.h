@@ -47,7 +47,7 @@ int mcp_secret_equal(const char *a, const char *b);
 /** First four characters and the length: the only form in which a secret may appear in a log (T45). */
 const char *mcp_mask(apr_pool_t *p, const char *secret);
 
-/** Text for a log line: at most 128 characters, control bytes, quotes and backslashes replaced. */
+/** Text for a log line: at most 128 characters; control bytes, quotes and backslashes replaced, sealed values cut (T45). */
 const char *mcp_log_text(apr_pool_t *p, const char *text);
 
 /** True when every byte is visible ASCII or space, and none is CR, LF or NUL (header injection). */

@@ -114,6 +114,12 @@ START_TEST(masks)
                                                             NULL))),
                       128);
     ck_assert_str_eq(mcp_log_text(pool, NULL), "(none)");
+    /* T45: what is sealed here is cut, wherever somebody puts it */
+    ck_assert_str_eq(mcp_log_text(pool, "mcpat.k1.AbC-_9xyz"), "mcpat.k1...");
+    ck_assert_str_eq(mcp_log_text(pool, "x=Bearer mcprt.key-2.AAAAAAAA mcpac.k1.BBBBB, mcpat"),
+                     "x=Bearer mcprt.key-2... mcpac.k1..., mcpat");
+    ck_assert_str_eq(mcp_log_text(pool, "https://mcp.example.com/mcp mcpat.k1 mcpctl.x.y mcpxx.."),
+                     "https://mcp.example.com/mcp mcpat.k1 mcpctl.x.y mcpxx..");
 }
 END_TEST
 
