@@ -92,14 +92,20 @@ static void provider(doctor_t *d, const char *url)
 void doctor_sign_in(doctor_t *d)
 {
     const char *url = apr_pstrcat(d->pool, d->issuer, "/connections", NULL);
-    const char *own = apr_pstrcat(d->pool, d->issuer, "/signin/", NULL), *next;
-    mcpctl_answer_t answer;
+    const char *base = apr_pstrcat(d->pool, d->issuer, "/", NULL), *own = apr_pstrcat(d->pool, base, "signin/", NULL);
+    const char *next = url;
+    mcpctl_answer_t answer = { 0 };
 
-    if (!doctor_ask(d, NULL, url, NULL, headers, &answer)) {
-        doctor_found(d, DOCTOR_BAD, WHAT, "%s", answer.error);
-        return;
+    /* the page may lead to another one of the gateway, which says what is wrong; what names a client is for a provider */
+    for (int i = 0; next && i < 3 && !strncmp(next, base, strlen(base)) && strncmp(next, own, strlen(own))
+                    && !query_value(d->pool, next, "client_id");
+         i++) {
+        if (!doctor_ask(d, NULL, next, NULL, headers, &answer)) {
+            doctor_found(d, DOCTOR_BAD, WHAT, "%s", answer.error);
+            return;
+        }
+        next = target(&answer);
     }
-    next = target(&answer);
     if (next && !strncmp(next, own, strlen(own))) {
         own_sign_in(d, next);
     }

@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { once } from 'node:events';
+import test from 'node:test';
 import { startHost } from './lib/client-host.mjs';
 import { mcpctl } from './lib/mcpctl.mjs';
 import { OAuthClient } from './lib/oauth.mjs';
 import { suite } from './lib/suite.mjs';
+import { openWorld } from './lib/world.mjs';
 
 /** The gateway as somebody's proxy, location or firewall spoils it: `spoil({url, status, headers, body})` changes answers. */
 async function spoiled(world, spoil) {
@@ -160,4 +162,12 @@ suite('doctor', {
         assert.equal((await mcpctl('doctor', '--nonsense', resource)).code, 2);
     });
     await host.close();
+});
+
+test('doctor names a provider that is down', async (t) => {
+    const world = await openWorld(t, { backend: false, provider: false });
+    world.httpd.announce('MCP0201', 'MCP0232');
+    const { code, out } = await mcpctl('doctor', `${world.base}/echo`);
+    assert.equal(code, 1, out);
+    assert.match(out, /^FAIL {2}sign-in: cannot begin \(503\): the identity provider is not reached.*MCP0232/m);
 });
