@@ -173,17 +173,19 @@ static apr_status_t open_part(mcp_store_t *store, int part, const char *arg, apr
     return rv;
 }
 
-/* Where the connections of a networked backend lead. */
-static void find_peer(mcp_store_t *store, const mcp_store_conf_t *conf)
+/* Where the connections of a networked backend lead, by MCPStore's argument. */
+static void find_peer(mcp_store_t *store, const char *provider, const char *arg)
 {
-    const char *colon = store->networked ? strrchr(conf->arg, ':') : NULL;
+    const char *colon = strrchr(arg, ':');
 
-    if (store->networked && *conf->arg == '/') {
-        store->path = conf->arg;
+    if (*arg == '/') {
+        store->path = arg;
     }
-    else if (store->networked) {
-        store->port = colon ? (apr_port_t)apr_atoi64(colon + 1) : !strcmp(conf->provider, "redis") ? REDIS_PORT
-                                                                                                   : MEMCACHE_PORT;
+    else if (colon) {
+        store->port = (apr_port_t)apr_atoi64(colon + 1);
+    }
+    else {
+        store->port = strcmp(provider, "redis") ? MEMCACHE_PORT : REDIS_PORT;
     }
 }
 
@@ -202,7 +204,9 @@ static apr_status_t create(mcp_store_t **out, const mcp_store_conf_t *conf, cons
     store->timeout = conf->timeout;
     store->provider = ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, conf->provider, AP_SOCACHE_PROVIDER_VERSION);
     store->networked = strcmp(conf->provider, "shmcb") != 0;
-    find_peer(store, conf);
+    if (store->networked && conf->arg) { /* which check_server() has asked for */
+        find_peer(store, conf->provider, conf->arg);
+    }
     mcp_random(store->epoch, sizeof(store->epoch));
     store->begun = apr_time_now();
     provider_args(pconf, conf->provider, conf->arg, args, &part_size); /* MCPStore was checked with it */
