@@ -267,6 +267,9 @@ typedef enum { MCP_WAIT_READABLE,
 
 void mcp_wait_hooks(apr_pool_t *p);
 
+/** The child ends at once: nobody waits for a backend any more. */
+void mcp_wait_stop(void);
+
 /** create_req: watch the client while @a rp's connection is read for @a r. */
 void mcp_wait_attach(request_rec *r, request_rec *rp);
 

@@ -395,11 +395,14 @@ static void relay_suspend(conn_rec *c, request_rec *r)
     mcp_loop_admit(park); /* H3 */
 }
 
-/* An ungraceful stop comes to the relay by its pool's cleanup at once. */
+/* An ungraceful stop comes to the relay by its pool's cleanup at once, and to workers that wait in their next slice. */
 static void relay_stopping(apr_pool_t *pchild, int graceful)
 {
     mcp_stream_stopping(1);
     mcp_loop_kick();
+    if (!graceful) {
+        mcp_wait_stop();
+    }
 }
 
 static int relay_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

@@ -43,6 +43,12 @@ typedef struct {
 } wait_t;
 
 static ap_filter_rec_t *wait_handle;
+static int stopped; /* atomic: the child ends at once */
+
+void mcp_wait_stop(void)
+{
+    __atomic_store_n(&stopped, 1, __ATOMIC_RELEASE);
+}
 
 static int descriptor(apr_socket_t *socket)
 {
@@ -71,14 +77,11 @@ static int ping(mcp_stream_t *s)
 }
 
 /* Milliseconds for one poll; @a deadline 0 is none. */
-static int slice(apr_time_t now, apr_time_t deadline, int sliced)
+static int slice(apr_time_t now, apr_time_t deadline)
 {
     apr_interval_time_t left = deadline ? deadline - now : -1;
 
-    if (sliced && (left < 0 || left > apr_time_from_msec(SLICE_MS))) {
-        return SLICE_MS;
-    }
-    return left < 0 ? -1 : (int)(apr_time_as_msec(left) + 1);
+    return left < 0 || left > apr_time_from_msec(SLICE_MS) ? SLICE_MS : (int)(apr_time_as_msec(left) + 1);
 }
 
 mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, apr_time_t until)
@@ -102,7 +105,8 @@ mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, a
     for (;;) {
         int n;
 
-        if (c->aborted) {
+        /* The MPM has closed the client's socket then, which poll() is not told of. */
+        if (c->aborted || __atomic_load_n(&stopped, __ATOMIC_ACQUIRE)) {
             return MCP_WAIT_GONE;
         }
         if (flows) {
@@ -116,7 +120,7 @@ mcp_wait_e mcp_wait_backend(request_rec *r, mcp_stream_t *s, conn_rec *origin, a
             }
         }
         fds[0].revents = fds[1].revents = 0;
-        n = poll(fds, 2, slice(now, deadline, flows || c->master));
+        n = poll(fds, 2, slice(now, deadline));
         now = apr_time_now();
         if (n < 0 && errno != EINTR) {
             return MCP_WAIT_TIMEOUT;

@@ -155,12 +155,19 @@ test('memcache hangs, and httpd is restarted gracefully: children whose work is 
 const PREFORK = 'StartServers 6\nServerLimit 12\nMaxRequestWorkers 12\nMinSpareServers 4\nMaxSpareServers 8';
 for (const [kind, mpmModule, mpm] of [['memcache', 'event'], ['memcache-socket', 'worker'], ['redis', 'prefork', PREFORK]]) {
     test(`${kind} hangs, and httpd (${mpmModule}) is stopped: no process waits for it, though workers and the streams' warden do`, { timeout: 60_000 }, async (t) => {
-        const world = await openWorld(t, { backend: false, store: kind, directives: 'MCPSessionCache 0', httpd: { mpmModule, mpm } });
+        const silent = createServer(() => {}).listen(0, '127.0.0.1');
+        await once(silent, 'listening');
+        t.after(() => silent.close());
+        const world = await openWorld(t, {
+            backend: false, store: kind, httpd: { mpmModule, mpm },
+            directives: `MCPSessionCache 0\n<Location /silent>\nMCPStreamRelay On\nProxyPass http://127.0.0.1:${silent.address().port}\n</Location>`,
+        });
         world.httpd.announce(...OUTAGE);
         const { access_token: token } = await new OAuthClient(world, { resource: `${world.base}/echo` }).signIn();
         const streams = await Promise.all(Array.from({ length: 4 }, () => request(`${world.base}/echo/stream`, { headers: { ...bearer(token), Accept: 'text/event-stream' }, stream: true })));
         assert.deepEqual(streams.map(({ status }) => status), [200, 200, 200, 200]);
         world.store.process.signal('SIGSTOP');
+        request(`${world.base}/silent`).catch(() => {}); // a backend's silence is not waited for either
         for (let i = 0; i < 6; i++) request(`${world.base}/echo`, { json: {}, headers: bearer(token) }).catch(() => {}); // they hold workers
         await sleep(1500); // each warden asks once a second
         await world.httpd.stop();
