@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 #include <httpd.h>
+#include <http_config.h>
 #include <http_log.h>
 
 #include "guard.h"
@@ -183,6 +184,12 @@ int mcp_guard_config_check(server_rec *main_server, apr_pool_t *ptemp)
                          MCP_LOG(0403) "%s: AuthType MCP %s", guarded[i].where, what);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
+    }
+    if (mcp_guard_collected.guarded->nelts && ap_find_linked_module("mod_proxy.c") && !ap_find_linked_module("mod_proxy_http.c")
+        && !ap_find_linked_module("mod_proxy_http2.c")) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     MCP_LOG(0404) "mod_proxy_http is not loaded: calls that are allowed to an http:// backend end in "
+                                   "500. Debian: a2enmod proxy_http; elsewhere LoadModule proxy_http_module");
     }
     return check_headers(main_server, ptemp);
 }

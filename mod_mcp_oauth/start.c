@@ -39,10 +39,17 @@ int mcp_oauth_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
                            server_rec *main_server)
 {
     const mcp_oauth_conf_t *global = ap_get_module_config(main_server->module_config, &mcp_oauth_module);
+    const mcp_provider_t *provider = NULL;
+    int enabled = 0;
 
     for (server_rec *s = main_server; s; s = s->next) {
         mcp_oauth_conf_t *conf = ap_get_module_config(s->module_config, &mcp_oauth_module);
         const char *why = mcp_oauth_finish(pconf, conf);
+
+        enabled |= conf->enabled;
+        if (conf->providers && conf->providers->nelts) {
+            provider = APR_ARRAY_IDX(conf->providers, 0, mcp_provider_t *);
+        }
 
         for (server_rec *other = main_server; !why && conf->enabled && other != s; other = other->next) {
             const mcp_oauth_conf_t *before =
@@ -55,6 +62,12 @@ int mcp_oauth_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
                          s->server_hostname ? s->server_hostname : "server", why);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
+    }
+    if (provider && !enabled) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING | APLOG_STARTUP, 0, main_server,
+                     MCP_LOG(0203) "<MCPProvider %s>: no host has MCPOAuth On, so that nobody can sign in. Add it to "
+                                   "the host of MCPIssuer",
+                     provider->name);
     }
     return mcp_is_config_test() ? test_secrets(main_server, global->shared->signing, pconf) : OK;
 }

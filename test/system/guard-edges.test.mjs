@@ -211,6 +211,10 @@ test('a scope that would not count is refused by configtest, a guarded section w
     // in a virtual host, too, whose log level is not known yet when its lines are read
     await world.httpd.configure(`MCPKeyFile ${world.keyFile}\nMCPStore shmcb\n<VirtualHost *>\nServerName mcp.example.com\nMCPIssuer ${world.base}\nMCPResource ${world.base}/mcp\n<Location /mcp>\nAuthType MCP\n</Location>\n</VirtualHost>`);
     assert.match((await world.httpd.configtest()).output, /MCP0401.*without Require.*Require valid-user/);
+    const silent = await openWorld(t, { backend: false, provider: false, start: false, httpd: { mcp: ['mcp_guard'], without: ['proxy_http'] } });
+    await silent.httpd.configure(`MCPKeyFile ${silent.keyFile}\nMCPStore shmcb\nMCPIssuer ${silent.base}\nMCPResource ${silent.base}/mcp\n<Location /mcp>\nAuthType MCP\nRequire valid-user\n</Location>`);
+    assert.match((await silent.httpd.configtest()).output, /MCP0404.*a2enmod proxy_http/);
+    assert.doesNotMatch((await verdict('Require valid-user')).output, /MCP0404/);
     for (const lines of ['Require mcp-scope', 'Require mcp-scope a"b']) assert.notEqual((await verdict(lines)).code, 0, lines);
 });
 

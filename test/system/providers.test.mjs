@@ -302,6 +302,13 @@ suite('what configtest says of providers', { ...options(() => ''), start: false 
         await world.httpd.configure(site(() => `<MCPProvider corp>\n${lines}\n</MCPProvider>${more}`)(world));
         return world.httpd.configtest();
     };
+    await it('a provider where no host has MCPOAuth On is warned of', async () => {
+        const good = site(() => '<MCPProvider corp>\nMCPProviderPreset google\nMCPProviderClientID x\n</MCPProvider>')(world);
+        await world.httpd.configure(good.replace('MCPOAuth On', ''));
+        assert.match((await world.httpd.configtest()).output, /MCP0203: <MCPProvider corp>: no host has MCPOAuth On/);
+        await world.httpd.configure(good);
+        assert.doesNotMatch((await world.httpd.configtest()).output, /MCP0203/);
+    });
     await it('every preset is complete with what stands after its name, and a client', async () => {
         for (const preset of ['google', 'GOOGLE', 'okta example.okta.com', 'okta example.okta.com/oauth2/default', 'auth0 a.eu.auth0.com',
             'keycloak sso.example.com:8443/realms/corp', 'entra 11111111-2222-3333-4444-555555555555']) {
