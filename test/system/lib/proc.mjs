@@ -48,11 +48,13 @@ export function reachable(where) {
 }
 
 const alive = new Set();
+// TERM, not KILL, which would leave httpd's children behind
 process.on('exit', () => {
     for (const child of alive) {
-        try { process.kill(child.pid, 'SIGCONT'); process.kill(child.pid, 'SIGKILL'); } catch { /* gone */ }
+        try { process.kill(child.pid, 'SIGCONT'); process.kill(child.pid, 'SIGTERM'); } catch { /* gone */ }
     }
 });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
 
 /** A child process whose output is kept; `stop()` ends it and waits. */
 export class Process {
