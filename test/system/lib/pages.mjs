@@ -79,15 +79,16 @@ ${SCOPES}\n${directives}`, ...options,
 
     // a second gateway with two providers, for the page to choose on; its store is lost
     const choice = await openWorld(t, {
-        backend: false, store: 'memcache', directives: `MCPOAuthName "Example Ltd"\nMCPOAuthLimit authorize 60/min\n${SCOPES}`,
+        backend: false, store: 'memcache', directives: `MCPOAuthName "Example Ltd"\n${SCOPES}`,
         site: (one) => `${defaultSite(one)}${providerSection(one).replace('demo', 'partners').replace(/\n(?=<\/MCPProvider>)/, '\nMCPProviderLabel "Partner companies"\n')}`,
     });
     clients.chooser = new OAuthClient(choice, { redirectUri: 'https://assistant.example.org/mcp/callback', name: 'Assistant' });
     await clients.chooser.register();
     choice.httpd.announce(...STORE_DOWN);
     await choice.store.stop();
-    // and one that asks it too often
-    const hasty = new OAuthClient(choice, { redirectUri: 'https://hasty.example.org/callback', name: 'Hasty' });
+    // and a third one, which takes two requests an hour
+    const strict = await openWorld(t, { backend: false, provider: false, directives: `MCPOAuthName "Example Ltd"\nMCPOAuthLimit authorize 2/3600s\n${SCOPES}` });
+    const hasty = new OAuthClient(strict, { redirectUri: 'https://hasty.example.org/callback', name: 'Hasty' });
     await hasty.register();
 
     /** Press a button of the page; the answer to its form. */
@@ -145,7 +146,7 @@ ${SCOPES}\n${directives}`, ...options,
         'too-large': (page) => alter(page, 'x'.repeat(20_000)),
         forged: (page) => alter(page, 'forged'),
         'too-many': async (page) => {
-            for (let i = 0; i < 70 && (await request(hasty.authorizeUrl())).status !== 429; i++);
+            for (let i = 0; i < 3; i++) await request(hasty.authorizeUrl());
             return page.goto(hasty.authorizeUrl());
         },
         // the person signs in while the store is down
@@ -170,7 +171,7 @@ ${SCOPES}\n${directives}`, ...options,
         return view === 'chooser' ? press(page, 'allow') : response;
     }
     /** What the log says of a page that is an error. */
-    const logOf = (view) => (['too-many', 'unavailable'].includes(view) ? choice : world).httpd.log();
+    const logOf = (view) => ({ 'too-many': strict, unavailable: choice }[view] ?? world).httpd.log();
 
     async function browser(more = {}) {
         const opened = await openBrowser({ javaScriptEnabled: true, ...more });
