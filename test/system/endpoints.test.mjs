@@ -21,6 +21,7 @@ import { providerSection } from './lib/world.mjs';
 
 const FORM = 'application/x-www-form-urlencoded';
 const MARKUP = '"\'><script>alert(1)</script>';
+const FRITZ = `Basic ${Buffer.from('fritz:fritz-pw-1234').toString('base64')}`; // whom httpd itself knows
 const CALLBACK = 'http://127.0.0.1:1/callback';
 const ROUND = Number(process.env.MCP_ROUND ?? 120); // requests to each endpoint of each site
 const SEED = Number(process.env.MCP_SEED ?? 0);
@@ -30,16 +31,7 @@ const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
 const PROVIDERS = {
     demo: providerSection,
-    github: (world) => `
-<MCPProvider github>
-    MCPProviderPreset github
-    MCPProviderAuthorizationEndpoint ${github.base}/login/oauth/authorize
-    MCPProviderTokenEndpoint ${github.base}/login/oauth/access_token
-    MCPProviderUserinfoEndpoint ${github.base}/user
-    MCPProviderClientID ${github.clientId}
-    MCPProviderClientSecret file:${world.httpd.root}/conf/github-secret
-    MCPProviderTimeout 2s
-</MCPProvider>`,
+    github: (world) => `\n${github.section(`${world.httpd.root}/conf/github-secret`)}`,
     local: (world) => `
 <MCPProvider local>
     MCPProviderType httpd
@@ -84,7 +76,7 @@ function dice(seed) {
 /** A person who knows the password of httpd's own sign-in, too. */
 class Anyone extends Person {
     go(url, options = {}) {
-        const basic = new URL(url).pathname === '/signin/local' ? { Authorization: `Basic ${Buffer.from('fritz:fritz-pw-1234').toString('base64')}` } : {};
+        const basic = new URL(url).pathname === '/signin/local' ? { Authorization: FRITZ } : {};
         return super.go(url, { ...options, headers: { ...options.headers, ...basic } });
     }
 }
@@ -201,7 +193,7 @@ for (const names of [['demo'], ['github'], ['local'], ['demo', 'github', 'local'
             cookies: [cookie, undefined, ...genuine.map((value) => `__Host-mcp-tx=${value}`), `${cookie}; ${cookie}`, 'x', '=;=;;', `mcp=${'y'.repeat(5000)}`,
                 cookie?.replace(/=[^;]{8}/g, '=AAAAAAAA')],
             headers: [{}, { 'Sec-Fetch-Site': 'same-origin', Origin: world.base }, { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' }, { Origin: 'null' },
-                { Accept: 'application/json' }, { Authorization: `Basic ${Buffer.from('fritz:fritz-pw-1234').toString('base64')}` }, { Authorization: `Basic ${Buffer.from(`${values.client}:x`).toString('base64')}` },
+                { Accept: 'application/json' }, { Authorization: FRITZ }, { Authorization: `Basic ${Buffer.from(`${values.client}:x`).toString('base64')}` },
                 { Authorization: `Bearer ${values.access ?? 'x'}` }, { 'Accept-Language': `${MARKUP},ar;q=9` }, { Host: 'evil.example' }, { 'X-Forwarded-Host': 'evil.example', 'X-Forwarded-Proto': 'ftp' }],
             parameters: [...new Set(['lang', 'grant', 'client', 'all', 'person', 'login_hint', 'ui_locales', 'prompt', 'response_mode', 'request', 'request_uri', 'error', 'error_description',
                 'client_assertion', 'client_assertion_type', 'client_secret', 'logo_uri', 'client_uri', 'jwks', MARKUP, ...rights.flatMap((right) => Object.keys(right.query ?? right.form ?? right.json))])],

@@ -23,16 +23,7 @@ MCPStore shmcb
 MCPIssuer ${world.base}
 MCPResource ${world.base}/echo name="Echo" scopes="snippets"
 MCPOAuth On
-<MCPProvider github>
-    MCPProviderPreset github
-    MCPProviderAuthorizationEndpoint ${github.base}/login/oauth/authorize
-    MCPProviderTokenEndpoint ${github.base}/login/oauth/access_token
-    MCPProviderUserinfoEndpoint ${github.base}/user
-    MCPProviderClientID ${github.clientId}
-    MCPProviderClientSecret file:${secret}
-    MCPProviderTimeout 2s
-    ${lines}
-</MCPProvider>
+${github.section(secret, lines)}
 <Location /echo>
     AuthType MCP
     Require mcp-claim login octocat

@@ -69,6 +69,17 @@ export async function startGitHub() {
         return (github.bend[name] ?? behave)(request, response, form);
     }
 
+    /** Its <MCPProvider>. @param secret  the file of clientSecret; @param lines  further ones */
+    github.section = (secret, lines = '') => `<MCPProvider github>
+    MCPProviderPreset github
+    MCPProviderAuthorizationEndpoint ${github.base}/login/oauth/authorize
+    MCPProviderTokenEndpoint ${github.base}/login/oauth/access_token
+    MCPProviderUserinfoEndpoint ${github.base}/user
+    MCPProviderClientID ${github.clientId}
+    MCPProviderClientSecret file:${secret}
+    MCPProviderTimeout 2s
+    ${lines}
+</MCPProvider>`;
     github.last = (path) => github.requests.findLast((request) => request.path === path);
     return github;
 }
