@@ -19,17 +19,18 @@ static change_t change_of(const mcp_lint_t *lint, const ap_directive_t *d)
 {
     change_t change = { .d = d };
     const char *first = mcp_lint_word(lint, d, 0);
+    apr_size_t len;
     int n;
 
     change.always = !ap_cstr_casecmp(first, "always");
     n = change.always || !ap_cstr_casecmp(first, "onsuccess");
     change.action = mcp_lint_word(lint, d, n);
     change.name = mcp_lint_word(lint, d, n + 1);
-    n = (int)strlen(change.name);
-    if (n && change.name[n - 1] == ':') {
-        change.name = apr_pstrmemdup(lint->p, change.name, (apr_size_t)n - 1);
+    change.rest = mcp_lint_rest(lint, d, n + 2);
+    len = strlen(change.name);
+    if (len && change.name[len - 1] == ':') {
+        change.name = apr_pstrmemdup(lint->p, change.name, len - 1);
     }
-    change.rest = mcp_lint_rest(lint, d, 2 + (change.always || !ap_cstr_casecmp(first, "onsuccess")));
     return change;
 }
 

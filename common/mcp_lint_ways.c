@@ -154,14 +154,13 @@ static int main_is_reached(const mcp_lint_t *lint)
 /* Does this host take over what the main server passes on? */
 static int inherits(const mcp_lint_t *lint, const ap_directive_t *host)
 {
-    for (const ap_directive_t *one = host->first_child; one; one = one->next) {
-        if (mcp_lint_is(one, "ProxyPassInherit")) {
-            return ap_cstr_casecmp(mcp_lint_word(lint, one, 0), "off");
-        }
-    }
-    for (const ap_directive_t *one = ap_conftree; one; one = one->next) {
-        if (mcp_lint_is(one, "ProxyPassInherit")) {
-            return ap_cstr_casecmp(mcp_lint_word(lint, one, 0), "off");
+    const ap_directive_t *const levels[] = { host->first_child, ap_conftree };
+
+    for (int i = 0; i < 2; i++) {
+        for (const ap_directive_t *one = levels[i]; one; one = one->next) {
+            if (mcp_lint_is(one, "ProxyPassInherit")) {
+                return ap_cstr_casecmp(mcp_lint_word(lint, one, 0), "off");
+            }
         }
     }
     return 1;

@@ -16,7 +16,7 @@
 
 #include "mcp_crypto.h"
 
-static const char b64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char b64url_alphabet[] = MCP_B64URL_CHARS;
 
 void mcp_b64url_write(char *out, const void *data, apr_size_t len)
 {
@@ -169,13 +169,10 @@ const char *mcp_mask(apr_pool_t *p, const char *secret)
 /* What is sealed here, wherever a confused client puts it, keeps its purpose and the id of its key: "mcpat.k1...". */
 static void cut_sealed(char *text)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
     for (char *at = text; (at = strstr(at, "mcp")); at += 3) {
         char *kid = at + strspn(at, "abcdefghijklmnopqrstuvwxyz");
-        char *value = kid - at == 5 && *kid == '.' ? kid + 1 + strspn(kid + 1, alphabet) : kid;
-        char *end = *value == '.' ? value + 1 + strspn(value + 1, alphabet) : value;
+        char *value = kid - at == 5 && *kid == '.' ? kid + 1 + strspn(kid + 1, b64url_alphabet) : kid;
+        char *end = *value == '.' ? value + 1 + strspn(value + 1, b64url_alphabet) : value;
 
         if (value > kid && end - value > 3) {
             memcpy(value, "...", 3);

@@ -11,6 +11,9 @@
 #define MCP_SHA256_LEN 32
 #define MCP_ID_LEN 16 /* bytes of a grant, code or transaction id: 128 random bits */
 
+/** The alphabet of base64url (RFC 4648 section 5), in the order of its values. */
+#define MCP_B64URL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 /** Encode @a len bytes as unpadded base64url (RFC 4648 section 5), NUL-terminated, in @a p. */
 char *mcp_b64url_encode(apr_pool_t *p, const void *data, apr_size_t len);
 

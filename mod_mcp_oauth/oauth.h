@@ -133,8 +133,7 @@ static inline const char *mcp_detail(const mcp_result_t *res)
     return detail ? detail : "-";
 }
 
-/* Alphabets: base64url, and what PKCE allows (RFC 7636 section 4.1). */
-#define MCP_B64URL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+/* What PKCE allows (RFC 7636 section 4.1). */
 #define MCP_PKCE_CHARS MCP_B64URL_CHARS ".~"
 
 /* ---- start-up (start.c) ---- */

@@ -188,7 +188,7 @@ static int later(mcp_result_t *res, const char *log)
 /* Cut blanks off the end, and see that it has the form of a JWT: it goes into a form as it is. */
 static int take(mcp_result_t *res, char *text, const char *where, apr_pool_t *p)
 {
-    static const char jwt[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    static const char jwt[] = MCP_B64URL_CHARS ".";
     apr_size_t len = strlen(text);
 
     while (len && strchr(" \r\n\t", text[len - 1])) {
